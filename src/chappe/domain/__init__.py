@@ -1,0 +1,1 @@
+"""What Chappe is about, without I/O: accounts, contacts, delivery, receipts, presence. Imports only ids and protocol."""

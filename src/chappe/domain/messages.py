@@ -1,0 +1,77 @@
+"""Messages, inbox rows and watermarks: what the message store keeps and the gateway hands around."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..ids import Cid, ConversationId, DeviceId, MessageId, UserId
+from ..protocol.frames import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """One accepted message and, for every device that must hear it, its wrapped key.
+
+    Written as a whole: the log row and every inbox row are durable together or not at all. `kind` below 64 goes to
+    the log and the inboxes, from 64 on only to the inboxes.
+    """
+
+    id: MessageId
+    conv: ConversationId
+    kind: Kind
+    sender: UserId
+    device: DeviceId
+    cid: Cid
+    ref: MessageId | None
+    body: bytes
+    wraps: dict[DeviceId, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class LogRow:
+    """One row of a conversation's log."""
+
+    id: MessageId
+    conv: ConversationId
+    kind: Kind
+    sender: UserId
+    device: DeviceId
+    cid: Cid
+    ref: MessageId | None
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InboxRow:
+    """What one device has to hear."""
+
+    id: MessageId
+    conv: ConversationId
+    kind: Kind
+    sender: UserId
+    sender_device: DeviceId
+    cid: Cid
+    ref: MessageId | None
+    wrap: bytes
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """How far `user` got in a conversation. Only grows; see `domain/receipts.py`."""
+
+    conv: ConversationId
+    user: UserId
+    delivered: MessageId | None
+    read: MessageId | None
+
+
+def merged(old: Watermark | None, new: Watermark) -> Watermark:
+    """Return the later of both in each column; what was read was delivered."""
+    delivered, read = new.delivered, new.read
+    if old is not None:
+        delivered = max(delivered or old.delivered or b"", old.delivered or b"") or None  # type: ignore[assignment]
+        read = max(read or b"", old.read or b"") or None  # type: ignore[assignment]
+    if read is not None and (delivered is None or delivered < read):
+        delivered = read
+    return Watermark(new.conv, new.user, delivered, read)

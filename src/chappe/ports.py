@@ -1,0 +1,140 @@
+"""What the gateway needs of the world, as small Protocols: the adapters in `stores/` fulfil them.
+
+Every method either did all of its work when it returns or nothing of it when it raises; a cancelled call may have
+done either. All raise `StoreUnavailable` when the store cannot be reached, is full, or is too slow: the gateway turns
+it into a retryable error. `tests/contracts` holds the suites that every adapter passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from .domain.accounts import Account, ContactRow, Device, Direct, PendingDevice, Person, Registration
+from .domain.messages import InboxRow, LogRow, StoredMessage, Watermark
+from .ids import Cid, ConversationId, DeviceId, MessageId, UserId
+from .protocol.calls import Bundle, OneTimeKem, OneTimeKey, Settings
+from .protocol.frames import PreKeys
+
+
+class UserStore(Protocol):
+    """Accounts, devices, contacts, one-to-one conversations, last seen."""
+
+    async def put_registration(self, registration: Registration) -> None:
+        """Keep a registration, replacing an older one of the same phone.
+
+        Raises: `Taken` ("username" or "phone") when an account has it already.
+        """
+
+    async def get_registration(self, phone: str) -> Registration | None:
+        """Return the registration that waits for this phone's code."""
+
+    async def spend_attempt(self, phone: str) -> int:
+        """Count one wrong code; return how many attempts are left. At none the registration is gone."""
+
+    async def create_account(self, registration: Registration) -> None:
+        """Make account, device and prekeys of a registration in one step, and drop the registration.
+
+        Raises: `Taken` when somebody else was faster with user name, phone, user id or device id.
+        """
+
+    async def account(self, user: UserId) -> Account | None:
+        """Return an account by id."""
+
+    async def account_by_name(self, username: str) -> Account | None:
+        """Return an account by user name (case-insensitive)."""
+
+    async def account_by_phone(self, phone: str) -> Account | None:
+        """Return an account by phone number (E.164)."""
+
+    async def device(self, device: DeviceId) -> Device | None:
+        """Return a device, revoked ones too."""
+
+    async def devices(self, user: UserId) -> list[Device]:
+        """Return an account's devices that are not revoked."""
+
+    async def put_pending(self, pending: PendingDevice) -> None:
+        """Keep an announced device until it is linked or expires."""
+
+    async def pending(self, device: DeviceId) -> PendingDevice | None:
+        """Return an announced device."""
+
+    async def replace_device_list(
+        self, user: UserId, signed: bytes, version: int, *, now_ms: int, link: tuple[DeviceId, bytes] | None, revoke: Iterable[DeviceId]
+    ) -> None:
+        """Move an account to the next device list: link one announced device, revoke others, in one step.
+
+        `link` is the announced device and the sealed account key for it. The prekeys of revoked devices are deleted.
+        Raises: `Stale` unless `version` is exactly one more than the stored one; `Missing` when the announced device
+        is unknown or has expired.
+        """
+
+    async def put_contact(self, contact: ContactRow) -> None:
+        """Add a contact, or replace it."""
+
+    async def remove_contact(self, owner: UserId, user: UserId) -> None:
+        """Remove a contact; one that is not there is no error."""
+
+    async def contacts(self, owner: UserId) -> list[ContactRow]:
+        """Return somebody's contacts, by name."""
+
+    async def has_contact(self, owner: UserId, user: UserId) -> bool:
+        """Return whether `user` is among the contacts of `owner`."""
+
+    async def put_direct(self, direct: Direct) -> None:
+        """Remember a one-to-one conversation; doing so twice is no error."""
+
+    async def direct(self, conv: ConversationId) -> Direct | None:
+        """Return a one-to-one conversation."""
+
+    async def person(self, user: UserId) -> Person | None:
+        """Return settings and last seen."""
+
+    async def put_settings(self, user: UserId, settings: Settings) -> None:
+        """Replace somebody's settings."""
+
+    async def put_last_seen(self, seen: dict[UserId, int]) -> None:
+        """Store last-seen times (UTC milliseconds) of several accounts at once; they only grow."""
+
+
+class KeyStore(Protocol):
+    """Prekeys."""
+
+    async def replace_prekeys(self, device: DeviceId, prekeys: PreKeys) -> None:
+        """Replace a device's signed prekey and last-resort KEM key."""
+
+    async def add_one_time(self, device: DeviceId, one_time: Sequence[OneTimeKey], kem: Sequence[OneTimeKem]) -> None:
+        """Add one-time keys; ids that are there already are ignored."""
+
+    async def count(self, device: DeviceId) -> tuple[int, int]:
+        """Return how many one-time keys and KEM keys are left."""
+
+    async def claim(self, user: UserId, devices: Sequence[DeviceId]) -> list[Bundle]:
+        """Take one bundle per device that is the user's and not revoked. A one-time key is returned exactly once, ever."""
+
+
+class MessageStore(Protocol):
+    """The chat log, the inboxes and the receipts."""
+
+    async def append(self, messages: Sequence[StoredMessage], watermarks: Sequence[Watermark]) -> None:
+        """Store all of these; durable on return. Watermarks are merged with what is there."""
+
+    async def find(
+        self, conv: ConversationId, device: DeviceId, cid: Cid, after: MessageId
+    ) -> LogRow | None:
+        """Return the message (device, cid) of a conversation if it has an id greater than `after`."""
+
+    async def history(self, conv: ConversationId, before: MessageId | None, limit: int) -> list[LogRow]:
+        """Return up to `limit` rows with ids less than `before`, newest first. A second (device, cid) may be in it."""
+
+    async def inbox(self, device: DeviceId, after: MessageId, limit: int) -> list[InboxRow]:
+        """Return up to `limit` rows of a device's inbox with ids greater than `after`, oldest first."""
+
+    async def watermarks(self, convs: Sequence[ConversationId]) -> list[Watermark]:
+        """Return everybody's watermarks in these conversations."""
+
+    async def newest_id(self) -> MessageId:
+        """Return the greatest message id stored, or 16 zero bytes."""
+
+    async def ping(self) -> None:
+        """Return if the store would answer and accept a write."""
