@@ -60,7 +60,14 @@ class UserStore(Protocol):
         """Return an announced device."""
 
     async def replace_device_list(
-        self, user: UserId, signed: bytes, version: int, *, now_ms: int, link: tuple[DeviceId, bytes] | None, revoke: Iterable[DeviceId]
+        self,
+        user: UserId,
+        signed: bytes,
+        version: int,
+        *,
+        now_ms: int,
+        link: tuple[DeviceId, bytes] | None,
+        revoke: Iterable[DeviceId],
     ) -> None:
         """Move an account to the next device list: link one announced device, revoke others, in one step.
 
@@ -103,7 +110,9 @@ class KeyStore(Protocol):
     async def replace_prekeys(self, device: DeviceId, prekeys: PreKeys) -> None:
         """Replace a device's signed prekey and last-resort KEM key."""
 
-    async def add_one_time(self, device: DeviceId, one_time: Sequence[OneTimeKey], kem: Sequence[OneTimeKem]) -> None:
+    async def add_one_time(
+        self, device: DeviceId, one_time: Sequence[OneTimeKey], kem: Sequence[OneTimeKem]
+    ) -> None:
         """Add one-time keys; ids that are there already are ignored."""
 
     async def count(self, device: DeviceId) -> tuple[int, int]:
@@ -119,9 +128,7 @@ class MessageStore(Protocol):
     async def append(self, messages: Sequence[StoredMessage], watermarks: Sequence[Watermark]) -> None:
         """Store all of these; durable on return. Watermarks are merged with what is there."""
 
-    async def find(
-        self, conv: ConversationId, device: DeviceId, cid: Cid, after: MessageId
-    ) -> LogRow | None:
+    async def find(self, conv: ConversationId, device: DeviceId, cid: Cid, after: MessageId) -> LogRow | None:
         """Return the message (device, cid) of a conversation if it has an id greater than `after`."""
 
     async def history(self, conv: ConversationId, before: MessageId | None, limit: int) -> list[LogRow]:

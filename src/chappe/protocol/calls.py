@@ -246,4 +246,3 @@ CALLS: Final[dict[str, tuple[type[Struct], type[Struct]]]] = {
     "settings.get": (Nothing, Settings),
     "settings.set": (Settings, Nothing),
 }
-

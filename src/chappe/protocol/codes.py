@@ -74,7 +74,9 @@ class ProtocolError(Exception):
 class RequestError(Exception):
     """One frame was refused; the connection goes on. Raised by server-side handlers and by the SDK's calls alike."""
 
-    def __init__(self, code: ErrorCode, message: str, *, retry_after_ms: int | None = None, detail: bytes = b"") -> None:
+    def __init__(
+        self, code: ErrorCode, message: str, *, retry_after_ms: int | None = None, detail: bytes = b""
+    ) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
