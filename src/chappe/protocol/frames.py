@@ -134,7 +134,7 @@ class Welcome(Struct, frozen=True, array_like=True, tag=7):
     session: Annotated[bytes, _ID]
     user: User
     cursor: Cursor
-    heartbeat_s: float
+    heartbeat_s: Annotated[float, Meta(gt=0, le=3600)]
     limits: Limits
     now: Counter
 
@@ -158,13 +158,14 @@ class Send(Struct, frozen=True, array_like=True, tag=10):
     """A message for a conversation: the body once, its key wrapped for every other device of both accounts.
 
     `cid` names the message for its sender, across retries. `after` is set on a resend only: the first try may have
-    been accepted under an id greater than `after`, so look before storing it again.
+    been accepted under an id greater than `after`, so look before storing it again. Too big a body or sum of wraps
+    is refused by the session with `too_big`: closing the connection would make the client resend it forever.
     """
 
     cid: ClientId
     conv: Conversation
     kind: Kind
-    body: Blob
+    body: bytes
     wraps: Annotated[dict[Device, Annotated[bytes, Meta(max_length=MAX_WRAP_BYTES)]], Meta(max_length=2048)]
     ref: Message | None = None
     after: Message | None = None

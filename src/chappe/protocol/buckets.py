@@ -1,0 +1,53 @@
+"""The leaky bucket: how often something may happen, with room for a burst.
+
+The gateway keeps one per device and kind of work, and per address before sign-in. Each amount fills the
+bucket, which leaks at a steady rate; what would overflow is refused and told how long to wait. It is two
+floats, so a hundred thousand of them are cheap. Source: the "leaky bucket as a meter", ITU-T I.371.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+_DUST: Final = 1e-6
+"""What float rounding may leave over: whoever waited as long as told is let through."""
+
+
+class LeakyBucket:
+    """Allows `burst` at once and `per_s` a second over time."""
+
+    __slots__ = ("_at", "_burst", "_level", "_per_s")
+
+    def __init__(self, burst: float, per_s: float) -> None:
+        if burst <= 0 or per_s <= 0:
+            raise ValueError("A bucket needs a burst and a rate above zero.")
+        self._burst = burst
+        self._per_s = per_s
+        self._level = 0.0
+        self._at = 0.0
+
+    def take(self, now: float, amount: float = 1) -> float:
+        """Take `amount`; return 0 if it was allowed, else the seconds after which the same would be, and take
+        nothing.
+
+        Raises: `ValueError` for an amount above the burst, which no waiting allows.
+        """
+        if amount > self._burst:
+            raise ValueError(f"No more than {self._burst} fits into this bucket at once.")
+        level = self._leak(now)
+        over = level + amount - self._burst
+        if over > _DUST:
+            return over / self._per_s
+        self._level = level + amount
+        return 0.0
+
+    def is_empty(self, now: float) -> bool:
+        """Return whether the bucket is as good as a new one: whoever keeps many may forget it."""
+        return self._leak(now) <= _DUST
+
+    def _leak(self, now: float) -> float:
+        """Let out what leaked since the last look; a clock that went back leaks nothing."""
+        if now > self._at:
+            self._level = max(0.0, self._level - (now - self._at) * self._per_s)
+            self._at = now
+        return self._level
