@@ -1,0 +1,183 @@
+"""`make bench`: starts the server, signs people up, measures, checks, prints; `measure` has the order."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from . import idle, proc, report
+from .accounts import Person, sign_up_all
+from .errors import BenchError
+from .node import Node, running
+from .sampler import EVERY_S
+from .traffic import Phase, pairs, run_phase
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "performance.md"
+QUIET_S = 1.0
+
+
+def main() -> int:
+    """Run the benchmark; 0 when every message was delivered exactly once, whatever the figures."""
+    options = _options()
+    folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder.resolve()))
+    try:
+        _raise_file_limit(options.idle + 2 * options.pairs)
+        run = uvloop.run(measure(options, folder))
+    except BenchError as error:
+        print(f"\n{error}\nThe data and the server's log are kept in {folder}.", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        shutil.rmtree(folder)
+        return 130
+    shutil.rmtree(folder)
+    print(report.markdown(run))
+    if options.json:
+        options.json.write_text(report.as_json(run), encoding="utf-8")
+    if options.write_docs:
+        report.write_docs(PAGE, run)
+    return 1 if run.lost_or_twice else 0
+
+
+async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
+    """Sign up, let pairs write, restart and count idle memory; profile last, since it slows what it sees."""
+    async with running(folder) as node:
+        everybody = await sign_up_all(
+            node, max(2 * options.pairs, options.idle + idle.FIRST), _progress("signing up")
+        )
+        writers = everybody[: 2 * options.pairs]
+        phases = await _phases(node, writers, options.in_flight, options)
+    run = report.Run(
+        machine=proc.machine(),
+        filesystem=proc.filesystem(folder),
+        revision=_revision(),
+        command=" ".join(["python -m bench", *sys.argv[1:]]),
+        pairs=options.pairs,
+        phases=phases,
+    )
+    if options.idle:
+        async with running(folder) as node:
+            people = everybody[: options.idle + idle.FIRST]
+            run = replace(run, idle=await idle.measure(node, people, _progress("idle connections")))
+    if options.profile or options.write_docs:
+        phase, profile = await _profile(folder, writers, options)
+        run = replace(run, profiled=phase, profile=profile)
+    return run
+
+
+async def _phases(
+    node: Node, people: list[Person], in_flight: list[int], options: argparse.Namespace
+) -> list[Phase]:
+    done = []
+    async with pairs(node, people) as everybody:
+        for count in in_flight:
+            _say(f"{options.pairs} pairs, {count} in flight: {options.warm_up:g} + {options.seconds:g} s")
+            done.append(
+                await run_phase(node, everybody, count, warm_up_s=options.warm_up, window_s=options.seconds)
+            )
+            await asyncio.sleep(QUIET_S)
+    return done
+
+
+async def _profile(
+    folder: Path, people: list[Person], options: argparse.Namespace
+) -> tuple[Phase, dict[str, Any]]:
+    output = folder / "profile.json"
+    in_flight = report.GOAL_IN_FLIGHT if report.GOAL_IN_FLIGHT in options.in_flight else options.in_flight[0]
+    sampler = (sys.executable, "-m", "bench.sampler", str(output))
+    async with running(folder, under=sampler) as node, pairs(node, people) as everybody:
+        _say(f"profile at {in_flight} in flight: {options.seconds:g} s, every {EVERY_S * 1e3:g} ms of CPU")
+        phase = await run_phase(
+            node,
+            everybody,
+            in_flight,
+            warm_up_s=options.warm_up,
+            window_s=options.seconds,
+            around=lambda: node.signal(signal.SIGUSR2),
+        )
+    return phase, json.loads(output.read_text(encoding="utf-8"))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description="Measure the server: throughput, latency, CPU per message, idle memory.",
+    )
+    parser.add_argument("--pairs", type=int, default=50, help="pairs of people who write (50)")
+    parser.add_argument(
+        "--in-flight",
+        type=lambda text: [int(part) for part in text.split(",")],
+        default=[1, 8, 32],
+        help="messages in flight per pair, one phase each (1,8,32)",
+    )
+    parser.add_argument("--seconds", type=float, default=10.0, help="length of each measurement (10)")
+    parser.add_argument("--warm-up", type=float, default=3.0, help="seconds before each measurement (3)")
+    parser.add_argument(
+        "--idle", type=int, default=2000, help="idle connections to measure; 0 leaves that out (2000)"
+    )
+    parser.add_argument("--profile", action="store_true", help="then run once more under the profiler")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
+    parser.add_argument(
+        "--write-docs", action="store_true", help="profile too, and put all into docs/performance.md"
+    )
+    parser.add_argument(
+        "--folder",
+        type=Path,
+        default=ROOT / "var",
+        help="where the server's data goes for the run: a real disk (var)",
+    )
+    options = parser.parse_args()
+    if options.pairs < 1 or min(options.in_flight) < 1 or options.seconds <= 0 or options.idle < 0:
+        parser.error("--pairs, --in-flight and --seconds must be positive")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+def _raise_file_limit(connections: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + 500
+    if soft < wanted:
+        if hard != resource.RLIM_INFINITY and hard < wanted:
+            raise BenchError(
+                f"{wanted} open files are needed but {hard} allowed: raise `ulimit -Hn` or lower --idle."
+            )
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))  # the server inherits it
+
+
+def _revision() -> str:
+    git = shutil.which("git")
+    if git is None:
+        return "unknown"
+    found = subprocess.run(
+        [git, "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or "unknown"
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _progress(label: str) -> Callable[[int], None]:
+    def show(done: int) -> None:
+        if done % 100 == 0:
+            _say(f"{label}: {done}")
+
+    return show
+
+
+if __name__ == "__main__":
+    sys.exit(main())
