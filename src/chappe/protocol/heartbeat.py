@@ -31,7 +31,7 @@ class Heartbeat:
 
     def due(self, now: float) -> int | None:
         """Return the `n` of the PING to send now, or None. A number is returned once, so send it."""
-        if self._pinged_at is not None or now - self._heard_at < self._every_s:
+        if self._pinged_at is not None or now < self.next_at():
             return None
         self._n += 1
         self._pinged_at = now
@@ -39,8 +39,11 @@ class Heartbeat:
 
     def is_dead(self, now: float) -> bool:
         """Return whether a PING was sent and nothing at all came in the time to answer it."""
-        return self._pinged_at is not None and now - self._pinged_at >= self._answer_s
+        return self._pinged_at is not None and now >= self.next_at()
 
     def next_at(self) -> float:
-        """Return when to ask `due` and `is_dead` again; hearing something only moves it later."""
+        """Return when to ask `due` and `is_dead` again; hearing something only moves it later.
+
+        Both decide by this very number: with another rounding, a loop that sleeps until then would spin.
+        """
         return self._heard_at + self._every_s if self._pinged_at is None else self._pinged_at + self._answer_s

@@ -75,9 +75,7 @@ class State(Enum):
 
 
 class LocalProtocolError(Exception):
-    """This side wanted to send what its peer would refuse: a bug on this side. Nothing changed; do not send
-    it.
-    """
+    """This side wanted to send what its peer would refuse: a bug here. Nothing changed; do not send it."""
 
 
 _BOTH_WAYS: Final = (Receipt, Typing, Ping, Pong)
