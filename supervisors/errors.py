@@ -1,0 +1,77 @@
+"""What can go wrong, from the caller's point of view. Raised by the supervisors and by `child`."""
+
+from __future__ import annotations
+
+
+class SupervisorError(Exception):
+    """The root of them all."""
+
+
+class BadSpec(SupervisorError, ValueError):
+    """A child spec or a supervisor's settings cannot work; nothing was started."""
+
+
+class NotRunning(SupervisorError):
+    """The supervisor has not started yet, is stopping, or has ended."""
+
+
+class AlreadyRan(SupervisorError):
+    """A supervisor instance runs once; make a new one."""
+
+
+class NotFound(SupervisorError):
+    """No child has this id."""
+
+
+class AlreadyStarted(SupervisorError):
+    """A child of this id is there and running."""
+
+
+class AlreadyPresent(SupervisorError):
+    """A child of this id is there, but stopped: restart it or delete it first."""
+
+
+class StillRunning(SupervisorError):
+    """The child runs; terminate it first."""
+
+
+class StillRestarting(SupervisorError):
+    """The child waits for its next restart; terminate it first."""
+
+
+class TooManyChildren(SupervisorError):
+    """The pool is full."""
+
+
+class StartFailed(SupervisorError):
+    """A child did not start. `__cause__` says why; it is None when the child was stopped while it started."""
+
+    def __init__(self, path: tuple[str, ...], cause: BaseException | None) -> None:
+        why = "it was stopped before it was ready" if cause is None else f"{type(cause).__name__}: {cause}"
+        super().__init__(f"Child {'/'.join(path)} did not start: {why}")
+        self.path = path
+
+
+class StartTimedOut(SupervisorError):
+    """A child did not acknowledge its start in time, and was cancelled."""
+
+
+class NeverAcknowledged(SupervisorError):
+    """A child returned without calling `task_status.started()`."""
+
+
+class GaveUp(SupervisorError):
+    """A supervisor saw more crashes than its intensity allows, and stopped all of its children.
+
+    `is_shutdown` says how a supervisor above takes it: as OTP's exit reason `shutdown`, which is no crash to
+    a transient child, or as a crash.
+    """
+
+    def __init__(self, text: str, *, path: tuple[str, ...], is_shutdown: bool) -> None:
+        super().__init__(text)
+        self.path = path
+        self.is_shutdown = is_shutdown
+
+
+class Ignore(Exception):  # noqa: N818 - OTP's word; a child raises it before it acknowledges, to stay away on purpose
+    """Raised by a start function before it acknowledges: there is nothing to do, and that is no error."""
