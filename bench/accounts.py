@@ -56,9 +56,7 @@ async def sign_up_all(node: Node, count: int, progress: Callable[[int], None]) -
         progress(done)
         return person
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(number)) for number in range(count)]
-    return [task.result() for task in tasks]
+    return await asyncio.gather(*(one(number) for number in range(count)))
 
 
 async def _sign_up(node: Node, number: int) -> Person:

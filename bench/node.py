@@ -23,6 +23,7 @@ from .errors import BenchError
 CONFIG = Path(__file__).parent.parent / "config" / "bench.toml"
 START_S = 60.0
 STOP_S = 60.0
+CODE_S = 60.0
 
 _CODE = re.compile(r"verification code for (\S+): (\S+)")
 
@@ -40,8 +41,11 @@ class Node:
 
     async def code(self, phone: str) -> str:
         """Wait for the verification code that the server prints for a phone number."""
-        async with asyncio.timeout(START_S):
-            return await self._code(phone)
+        try:
+            async with asyncio.timeout(CODE_S):
+                return await self._code(phone)
+        except TimeoutError:
+            raise BenchError(f"The server printed no verification code within {CODE_S:.0f} s.") from None
 
     def signal(self, number: signal.Signals) -> None:
         """Send the server's process a signal."""

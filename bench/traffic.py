@@ -134,8 +134,13 @@ class Pair:
         self._begun[cid] = perf_counter()
         self.writer.send(Send(cid, self._conv, Kind.MESSAGE, _BODIES[pick], {self._device: _WRAPS[pick]}))
 
+    def _since(self, cid: Cid) -> float:
+        if cid not in self._begun:
+            raise BenchError("a message came that nobody sent in this phase")
+        return self._begun[cid]
+
     def _on_sent(self, sent: Sent, now: float) -> None:
-        begun = self._begun[sent.cid]
+        begun = self._since(sent.cid)
         self._acknowledged[sent.cid] = sent.id
         if self._meter.is_open:
             self._meter.sent_s.append(now - begun)
@@ -143,13 +148,13 @@ class Pair:
             self._send()
 
     def _on_event(self, event: Event, now: float) -> None:
-        begun = self._begun[event.cid]
+        begun = self._since(event.cid)
         if event.cid in self._shown:
             self._twice += 1
             return
         pick = int.from_bytes(event.cid[8:], "big") % 64
         if event.body != _BODIES[pick] or event.wrap != _WRAPS[pick]:
-            raise BenchError("A message arrived with another body than it was sent with.")
+            raise BenchError("a message arrived with another body than it was sent with")
         self._shown[event.cid] = event.id
         if self._meter.is_open:
             self._meter.delivered += 1
@@ -206,11 +211,11 @@ async def run_phase(  # noqa: PLR0913  # what to run, and how long
     deadline = perf_counter() + DRAIN_S
     while not all(pair.is_done for pair in everybody) and perf_counter() < deadline:
         await _all_well(everybody, 0.1)
-    if not meter.delivered:
-        raise BenchError("Nothing was delivered in the window; see the server's log.")
     acknowledged, lost, twice = (
         sum(column) for column in zip(*(pair.ledger() for pair in everybody), strict=True)
     )
+    if not meter.delivered:
+        raise BenchError(f"Nothing was delivered in the window, {lost} messages were lost.")
     return Phase(
         in_flight=in_flight,
         window_s=took,

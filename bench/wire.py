@@ -14,7 +14,7 @@ from time import perf_counter, time
 from typing import Any, TypeVar
 
 import msgspec
-from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
+from picows import WSError, WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
 
 from chappe.ids import ConversationId, DeviceId, MessageId
 from chappe.protocol.frames import (
@@ -77,14 +77,16 @@ class Connection(WSListener):
     async def open(cls, url: str) -> Connection:
         """Connect and wait for the server's challenge."""
         connection = cls()
-        async with asyncio.timeout(ANSWER_S):
+        try:
             await ws_connect(
                 lambda: connection,
                 url,
                 extra_headers={"Sec-WebSocket-Protocol": SUBPROTOCOL},
                 websocket_handshake_timeout=ANSWER_S,
             )
-            await connection._challenge
+        except (OSError, WSError) as error:
+            raise BenchError(f"The server did not take a connection: {error}.") from error
+        await _answer(connection._challenge)
         return connection
 
     async def sign_in(self, device: DeviceId, sign: Sign) -> Welcome:
@@ -92,9 +94,8 @@ class Connection(WSListener):
         challenge = await self._challenge
         transcript = hello_transcript(challenge.nonce, challenge.server, VERSION)
         self.send(Hello(VERSION, device, sign(transcript)))
-        async with asyncio.timeout(ANSWER_S):
-            welcome = await self._welcome
-            await self._drained
+        welcome = await _answer(self._welcome)
+        await _answer(self._drained)
         return welcome
 
     async def call(self, name: str, args: msgspec.Struct, answer: type[Value]) -> Value:
@@ -108,8 +109,7 @@ class Connection(WSListener):
         answer: asyncio.Future[bytes] = self._loop.create_future()
         self._waiting[frame.rid] = answer
         self.send(frame)
-        async with asyncio.timeout(ANSWER_S):
-            return await answer
+        return await _answer(answer)
 
     def next_rid(self) -> int:
         """Return a number for the next request."""
@@ -163,12 +163,10 @@ class Connection(WSListener):
                 transport.disconnect()
             return
         try:
-            frames = _decode(payload)
-        except msgspec.MsgspecError as error:
-            self._fail(f"the server sent what the protocol does not know: {error}")
+            self._receive(_decode(payload), now)
+        except (msgspec.MsgspecError, BenchError) as error:
+            self._fail(str(error))
             transport.disconnect()
-        else:
-            self._receive(frames, now)
 
     def _receive(self, frames: list[Frame], now: float) -> None:
         delivered: dict[ConversationId, MessageId] = {}
@@ -220,7 +218,7 @@ class Connection(WSListener):
                 self._drained.set_result(None)
 
     def _fail(self, what: str) -> None:
-        error = BenchError(f"Stopped: {what}. The server's log is in the run's folder.")
+        error = BenchError(f"Stopped: {what}.")
         futures: list[asyncio.Future[Any]] = [self.failed, self._challenge, self._welcome, self._drained]
         for future in [*futures, *self._waiting.values()]:
             if not future.done():
@@ -228,8 +226,14 @@ class Connection(WSListener):
                 future.exception()  # marks it as seen: not every future has somebody waiting
 
 
+async def _answer(future: asyncio.Future[Value]) -> Value:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            return await future
+    except TimeoutError:
+        raise BenchError(f"The server left something unanswered for {ANSWER_S:.0f} s.") from None
+
+
 def _unexpected(frame: Sent | Event, now: float) -> None:
     del now
-    raise BenchError(
-        f"A {type(frame).__name__} came outside a measurement; run the server on an empty data folder."
-    )
+    raise BenchError(f"a {type(frame).__name__} came that nobody waited for")
