@@ -1,0 +1,1 @@
+"""The `chappe` command: `main` is the index of its commands."""
