@@ -1,0 +1,48 @@
+"""The one gateway for blocking drivers: runs a function in a worker thread, a few at a time, each with a
+deadline.
+
+Every store owns one for each kind of work, so that a slow store fills its own threads and nobody else's. It
+translates nothing: a deadline is `trio.TooSlowError` and the driver's errors pass through; the adapter names
+them. Rejected: waiting for the thread when the caller is cancelled, because one hung disk would then hang
+every connection that asked it something.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar, TypeVarTuple, Unpack
+
+import trio
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class Threads:
+    """At most `size` calls at once; each, with its wait for a thread, gets `deadline_s` seconds."""
+
+    def __init__(self, size: int, deadline_s: float) -> None:
+        self._limiter = trio.CapacityLimiter(size)
+        self._deadline_s = deadline_s
+
+    async def run(self, work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
+        """Return `work(*args)`, run in a thread.
+
+        Past the deadline, or cancelled, the call is given up but the thread works on and keeps its place
+        until it is done: whether the work happened is then unknown.
+
+        Raises: `trio.TooSlowError` past the deadline, and whatever `work` raises.
+        """
+        with trio.fail_after(self._deadline_s):
+            return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=self._limiter)
+
+    async def drain(self) -> bool:
+        """Wait, for one deadline at most, until no thread works any more; return whether that is so.
+
+        Not cancelled from outside. Nothing can be run afterwards.
+        """
+        with trio.move_on_after(self._deadline_s, shield=True):
+            for _ in range(int(self._limiter.total_tokens)):
+                await self._limiter.acquire_on_behalf_of(object())
+            return True
+        return False
