@@ -24,8 +24,8 @@ from .profile import (
 if TYPE_CHECKING:
     from ..client import Client, Me
 
-# The names of protocol.calls.Privacy, repeated here as a typer type would need that module at every start.
-_PRIVACY = typer.Option(metavar="everyone|contacts|nobody")
+# The names of protocol.calls.Privacy: typing the option by it would import that module at every start.
+_PRIVACY = "everyone|contacts|nobody"
 
 
 def register(
@@ -183,8 +183,12 @@ def safety_number(
 
 
 def settings(
-    online: Annotated[str | None, _PRIVACY] = None,
-    last_seen: Annotated[str | None, _PRIVACY] = None,
+    online: Annotated[
+        str | None, typer.Option(metavar=_PRIVACY, help="Who may see whether you are online.")
+    ] = None,
+    last_seen: Annotated[
+        str | None, typer.Option(metavar=_PRIVACY, help="Who may see when you were last online.")
+    ] = None,
     timeout: Timeout = 15.0,
     json: Json = False,
     profile: ProfileName = "default",

@@ -28,7 +28,7 @@ class Wait(StrEnum):
 def send(
     who: Who,
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What to say; - reads it from standard input.")],
-    wait: Annotated[Wait, typer.Option(help="Return once the message got this far.")] = Wait.SENT,
+    wait: Annotated[Wait, typer.Option(help="How far to wait: queued, sent, delivered or read.")] = Wait.SENT,
     timeout: Timeout = 15.0,
     json: Json = False,
     profile: ProfileName = "default",

@@ -37,8 +37,13 @@ def serve(
         bool | None,
         typer.Option("--self-signed", help="TLS with a certificate made at start; for development."),
     ] = None,
-    log_level: Annotated[Literal["debug", "info", "warning", "error"] | None, typer.Option()] = None,
-    log_format: Annotated[Literal["console", "json"] | None, typer.Option()] = None,
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"] | None,
+        typer.Option(help="Write no log lines below this."),
+    ] = None,
+    log_format: Annotated[
+        Literal["console", "json"] | None, typer.Option(help="For people or for programs.")
+    ] = None,
 ) -> None:
     """Run a server on this machine until Ctrl-C or SIGTERM.
 
