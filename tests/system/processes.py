@@ -1,0 +1,160 @@
+"""The real server as a process of its own, and the one way in which the system tests wait.
+
+Used by every test in this folder. A process is started, killed and started again on the same folder; what it
+prints goes to files beside its data, so that nothing blocks on a pipe and a failure can show the end of them.
+Nobody sleeps for a fixed time: `until` waits for a condition, with a deadline that a slow machine keeps too.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trio
+
+READY_S = 60.0
+
+# Sign-up is made cheap and rate limits wide: these tests are about faults, not limits.
+CONFIG = """
+[limits]
+signups_per_address_burst = 1000
+messages_burst = 1000
+messages_per_s = 1000
+calls_burst = 1000
+calls_per_s = 1000
+claims_burst = 1000
+claims_per_s = 1000
+notes_burst = 1000
+notes_per_s = 1000
+
+[accounts]
+argon2_memory_kib = 8
+argon2_passes = 1
+
+[timing]
+goaway_spread_s = 0.5
+"""
+
+
+async def until(condition: Callable[[], bool], what: str, seconds: float = READY_S) -> None:
+    """Wait until something holds.
+
+    Raises:
+        AssertionError: it did not within `seconds`.
+    """
+    with trio.move_on_after(seconds):
+        while not condition():  # noqa: ASYNC110 (what it waits for is in other processes)
+            await trio.sleep(0.02)
+        return
+    raise AssertionError(f"After {seconds} s still not: {what}.")
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """`chappe serve` on one data folder and one port; may be killed and started again."""
+
+    def __init__(self, folder: Path, *, config: str = CONFIG, data: Path | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.data = data or folder / "data"
+        self.port, self.http_port = free_port(), free_port()
+        self.config = folder / "chappe.toml"
+        self.config.write_text(config)
+        self.process: trio.Process | None = None
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        assert self.process is not None
+        return self.process.pid
+
+    @property
+    def printed(self) -> str:
+        return (self.folder / "stdout").read_text()
+
+    @property
+    def logged(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    async def spawn(self, *, clock_s: float = 0.0) -> trio.Process:
+        """Start a process and do not wait for it; its wall clock is wrong by `clock_s`."""
+        chappe = [str(Path(sys.executable).with_name("chappe"))]
+        if clock_s:
+            chappe = [sys.executable, str(Path(__file__).with_name("shifted.py")), str(clock_s)]
+        command = [*chappe, "serve", "--config", str(self.config), "--data", str(self.data)]
+        command += ["--port", str(self.port), "--http-port", str(self.http_port)]
+        with (self.folder / "stdout").open("ab") as out, (self.folder / "stderr").open("ab") as err:
+            return await trio.lowlevel.open_process(command, stdout=out, stderr=err)
+
+    async def start(self, *, clock_s: float = 0.0) -> None:
+        """Start it and wait until it takes connections."""
+        self.process = await self.spawn(clock_s=clock_s)
+        await until(lambda: self._is_listening() or self._is_dead(), "the server listens")
+        assert not self._is_dead(), f"The server ended with {self.process.returncode}:\n{self.logged[-4000:]}"
+
+    def _is_listening(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    def _is_dead(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        if self.process is not None:
+            self.process.kill()
+            with trio.CancelScope(shield=True):
+                await self.process.wait()
+
+    async def stop(self) -> int:
+        """Ask it to stop; return its exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        with trio.fail_after(READY_S):
+            return await self.process.wait()
+
+    async def code(self, phone: str) -> str:
+        """Return the verification code that it printed for a phone, as a person would read it."""
+        start = f"verification code for {phone}: "
+        await until(lambda: start in self.printed, f"a code for {phone}")
+        return self.printed.rpartition(start)[2].split()[0]
+
+    def connections(self) -> int:
+        """Return how many TCP connections it has with clients."""
+        port, established = f":{self.port:04X}", "01"
+        rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return sum(row[1].endswith(port) and row[3] == established for row in rows)
+
+    def fds(self) -> int:
+        """Return how many file descriptors it has open."""
+        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+
+    def rss_kib(self) -> int:
+        """Return its resident memory."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        return int(status.partition("VmRSS:")[2].split()[0])
+
+
+@asynccontextmanager
+async def serving(folder: Path, *, config: str = CONFIG, data: Path | None = None) -> AsyncIterator[Server]:
+    """Run a server for a while; shows the end of its log when the test fails."""
+    server = Server(folder, config=config, data=data)
+    try:
+        await server.start()
+        yield server
+    except BaseException:
+        print(f"The server's log ends with:\n{server.logged[-4000:]}")
+        raise
+    finally:
+        await server.kill()

@@ -1,0 +1,53 @@
+"""Ten thousand connects that never speak: others chat on, and the server gives back what they took."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import trio
+
+from tests.system.crowd import say, two_people
+from tests.system.processes import CONFIG, Server, serving, until
+
+CONNECTS = 10_000
+BATCH = 500
+MEMORY_KIB = 32 * 1024
+
+
+@pytest.mark.system
+async def test_ten_thousand_silent_connects_harm_nobody(tmp_path: Path) -> None:
+    config = CONFIG.replace("[limits]", "[limits]\naccept_per_s = 2000").replace(
+        "[timing]", "[timing]\nhello_s = 2"
+    )
+    async with serving(tmp_path / "server", config=config) as server:
+        async with two_people(server, tmp_path) as (alice, bob):
+            await say(alice, bob, "before")
+            fds, rss_kib = server.fds(), server.rss_kib()
+            for number in range(CONNECTS // BATCH):
+                await _connect_and_be_silent(server, BATCH)
+                await say(alice, bob, f"in the middle {number}")
+            await until(lambda: server.fds() <= fds, f"no more than {fds} descriptors", seconds=120.0)
+            assert server.rss_kib() <= rss_kib + MEMORY_KIB
+            await say(bob, alice, "after")
+
+
+async def _connect_and_be_silent(server: Server, count: int) -> None:
+    # From another loopback address, as another host would: limits per address are a part of the defence.
+    connected = 0
+
+    async def connect() -> None:
+        nonlocal connected
+        with trio.socket.socket() as silent:
+            await silent.bind(("127.0.0.2", 0))
+            await silent.connect(("127.0.0.1", server.port))
+            connected += 1
+            with suppress(ConnectionResetError):
+                await silent.recv(1)
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(count):
+            nursery.start_soon(connect)
+        await until(lambda: connected == count, f"{count} connects")
+        nursery.cancel_scope.cancel()
