@@ -35,7 +35,7 @@ def main() -> int:
     options = _options()
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir=options.folder.resolve()))
     try:
-        _raise_file_limit(options.idle + 2 * options.pairs)
+        _raise_file_limit(max(options.idle + idle.FIRST, 2 * options.pairs))
         run = uvloop.run(measure(options, folder))
     except BenchError as error:
         print(f"\n{error}\nThe data and the server's log are kept in {folder}.", file=sys.stderr)
@@ -54,12 +54,10 @@ def main() -> int:
 
 async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
     """Sign up, let pairs write, restart and count idle memory; profile last, since it slows what it sees."""
-    async with running(folder) as node:
-        everybody = await sign_up_all(
-            node, max(2 * options.pairs, options.idle + idle.FIRST), _progress("signing up")
-        )
-        writers = everybody[: 2 * options.pairs]
-        phases = await _phases(node, writers, options.in_flight, options)
+    quiet = options.idle + idle.FIRST if options.idle else 0
+    async with running(folder / "node") as node:
+        people = await sign_up_all(node, 2 * options.pairs + quiet, _progress("signing up"))
+        phases = await _phases(node, people[quiet:], options)
     run = report.Run(
         machine=proc.machine(),
         filesystem=proc.filesystem(folder),
@@ -69,21 +67,18 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
         phases=phases,
     )
     if options.idle:
-        async with running(folder) as node:
-            people = everybody[: options.idle + idle.FIRST]
-            run = replace(run, idle=await idle.measure(node, people, _progress("idle connections")))
+        async with running(folder / "node") as node:
+            run = replace(run, idle=await idle.measure(node, people[:quiet], _progress("idle connections")))
     if options.profile or options.write_docs:
-        phase, profile = await _profile(folder, writers, options)
+        phase, profile = await _profile(folder / "profiled", options)
         run = replace(run, profiled=phase, profile=profile)
     return run
 
 
-async def _phases(
-    node: Node, people: list[Person], in_flight: list[int], options: argparse.Namespace
-) -> list[Phase]:
+async def _phases(node: Node, people: list[Person], options: argparse.Namespace) -> list[Phase]:
     done = []
     async with pairs(node, people) as everybody:
-        for count in in_flight:
+        for count in options.in_flight:
             _say(f"{options.pairs} pairs, {count} in flight: {options.warm_up:g} + {options.seconds:g} s")
             done.append(
                 await run_phase(node, everybody, count, warm_up_s=options.warm_up, window_s=options.seconds)
@@ -92,13 +87,14 @@ async def _phases(
     return done
 
 
-async def _profile(
-    folder: Path, people: list[Person], options: argparse.Namespace
-) -> tuple[Phase, dict[str, Any]]:
+async def _profile(folder: Path, options: argparse.Namespace) -> tuple[Phase, dict[str, Any]]:
     output = folder / "profile.json"
     in_flight = report.GOAL_IN_FLIGHT if report.GOAL_IN_FLIGHT in options.in_flight else options.in_flight[0]
     sampler = (sys.executable, "-m", "bench.sampler", str(output))
-    async with running(folder, under=sampler) as node, pairs(node, people) as everybody:
+    async with (
+        running(folder, under=sampler) as node,
+        pairs(node, await sign_up_all(node, 2 * options.pairs, _progress("signing up"))) as everybody,
+    ):
         _say(f"profile at {in_flight} in flight: {options.seconds:g} s, every {EVERY_S * 1e3:g} ms of CPU")
         phase = await run_phase(
             node,

@@ -96,10 +96,11 @@ class Node:
 
 @asynccontextmanager
 async def running(folder: Path, *, under: Sequence[str] = ()) -> AsyncIterator[Node]:
-    """Run a server on the data in `folder`; `under` is put in front of its command line.
+    """Run a server on the data in `folder` (made when missing); `under` is put in front of its command line.
 
     It is stopped on exit, by force when the body failed.
     """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # before anything runs
     port, http_port = _free_ports(2)
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith(ENV_PREFIX)},
