@@ -63,6 +63,11 @@ class HybridClock:
         self._ms = 0
         self._counter = 0
 
+    @property
+    def newest(self) -> MessageId:
+        """The greatest id that this clock has made or observed."""
+        return self._id(self._ms, self._counter)
+
     def next(self) -> MessageId:
         """Return an id greater than every id this clock has made or observed."""
         now = self._now_ms()
@@ -72,9 +77,11 @@ class HybridClock:
             self._counter += 1
             if self._counter >> _COUNTER_BITS:
                 self._ms, self._counter = self._ms + 1, 0
-        counter = self._counter
+        return self._id(self._ms, self._counter)
+
+    def _id(self, ms: int, counter: int) -> MessageId:
         value = (
-            (self._ms << 80)
+            (ms << 80)
             | _VERSION_7
             | ((counter >> 14) << 64)
             | _VARIANT

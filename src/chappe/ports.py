@@ -7,7 +7,7 @@ it into a retryable error. `tests/contracts` holds the suites that every adapter
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Protocol
 
 from .domain.accounts import Account, ContactRow, Device, Direct, PendingDevice, Person, Registration
@@ -85,9 +85,6 @@ class UserStore(Protocol):
     async def contacts(self, owner: UserId) -> list[ContactRow]:
         """Return somebody's contacts, by name."""
 
-    async def has_contact(self, owner: UserId, user: UserId) -> bool:
-        """Return whether `user` is among the contacts of `owner`."""
-
     async def put_direct(self, direct: Direct) -> None:
         """Remember a one-to-one conversation; doing so twice is no error."""
 
@@ -96,6 +93,12 @@ class UserStore(Protocol):
 
     async def person(self, user: UserId) -> Person | None:
         """Return settings and last seen."""
+
+    async def people(self, users: Collection[UserId]) -> dict[UserId, Person]:
+        """Return settings and last seen of several accounts; unknown ones are left out."""
+
+    async def who_has_contact(self, user: UserId, owners: Collection[UserId]) -> set[UserId]:
+        """Return which of `owners` have `user` among their contacts."""
 
     async def put_settings(self, user: UserId, settings: Settings) -> None:
         """Replace somebody's settings."""
@@ -145,3 +148,10 @@ class MessageStore(Protocol):
 
     async def ping(self) -> None:
         """Return if the store would answer and accept a write."""
+
+
+class CodeSender(Protocol):
+    """Brings a verification code to a phone."""
+
+    async def send(self, phone: str, code: str) -> None:
+        """Send the code. Raises: `StoreUnavailable` when it cannot be sent now."""

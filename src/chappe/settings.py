@@ -87,17 +87,19 @@ class LimitSettings(_Section):
     claims_burst: PositiveInt = 100
     claims_per_s: PositiveFloat = 1.0
     sends_in_flight: PositiveInt = 128
-    outbox_frames: PositiveInt = 1024
+    outbox_frames: PositiveInt = 2048
     outbox_bytes: PositiveInt = 2 * 1024 * 1024
     live_events: PositiveInt = 512
     devices_per_account: PositiveInt = Field(16, le=64)
-    contacts_per_account: PositiveInt = 10_000
+    requests: PositiveInt = 1000
+    contacts_per_account: PositiveInt = Field(2_000, le=2_500)
 
 
 class Timing(_Section):
     """Seconds. `write_deadline_s` and `skew_s` are W and S of the completeness rule (docs/architecture.md)."""
 
     hello_s: PositiveFloat = 10.0
+    signup_s: PositiveFloat = 120.0
     heartbeat_s: PositiveFloat = 25.0
     answer_s: PositiveFloat = 10.0
     stall_s: PositiveFloat = 60.0

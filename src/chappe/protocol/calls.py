@@ -30,6 +30,7 @@ from .frames import (
 
 MAX_ONE_TIME_KEYS: Final = 200
 MAX_HISTORY_ROWS: Final = 200
+MAX_HISTORY_BYTES: Final = 512 * 1024
 
 
 class Nothing(Struct, frozen=True, array_like=True):
@@ -160,7 +161,7 @@ class AddContact(Struct, frozen=True, array_like=True):
     """Adds or renames a contact, found by phone number (E.164) or by user name."""
 
     who: Text
-    name: Text = ""
+    name: Annotated[str, Meta(max_length=64)] = ""
 
 
 class Contact(Struct, frozen=True, array_like=True):

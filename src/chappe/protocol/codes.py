@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     BAD_SIGNATURE = "bad_signature"
     STALE_DEVICE_LIST = "stale_device_list"
     LINK_PENDING = "link_pending"
+    INTERNAL = "internal"
 
 
 RETRYABLE: Final = frozenset(
@@ -52,6 +53,7 @@ class CloseCode(IntEnum):
 
     NORMAL = 1000
     GOING_AWAY = 1001
+    INTERNAL = 1011
     BAD_FRAME = 4400
     NOT_AUTHENTICATED = 4401
     FORBIDDEN = 4403

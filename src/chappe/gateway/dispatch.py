@@ -1,0 +1,185 @@
+"""What each frame from a client sets off. The reader awaits it, so what is slow goes to the pool of requests.
+
+SENDs of one WebSocket message go to the router together, because they become one group in the log. A frame that is
+refused is answered and the connection goes on; only breaking the protocol ends it, and that raises `ProtocolError`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import trio
+from msgspec import Struct
+
+from ..errors import StoreUnavailable
+from ..metrics import Metrics
+from ..protocol.codes import CloseCode, ErrorCode, RequestError
+from ..protocol.frames import (
+    Ack,
+    Call,
+    Error,
+    Frame,
+    Hello,
+    Link,
+    Login,
+    Ping,
+    Pong,
+    Receipt,
+    Register,
+    Send,
+    Typing,
+    Verify,
+    Welcome,
+)
+from ..settings import Settings
+from .calls import Caller, Calls
+from .connection import Connection
+from .hub import Hub
+from .requests import Requests
+from .router import Router
+from .signin import SignIn
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """Whom the dispatch hands frames to. `admitted` hears of every connection that has signed in."""
+
+    hub: Hub
+    router: Router
+    signin: SignIn
+    calls: Calls
+    requests: Requests
+    metrics: Metrics
+    now_ms: Callable[[], int]
+    admitted: Callable[[Connection], None]
+
+
+class Dispatch:
+    """Hands frames on."""
+
+    def __init__(self, parts: Parts, settings: Settings) -> None:
+        self._parts = parts
+        self._server = settings.gateway.name
+        self._limits = settings.limits
+        self._heartbeat_s = settings.timing.heartbeat_s
+        self._signup_s = settings.timing.signup_s
+        self._handlers: dict[type[Frame], Callable[[Connection, Any], Awaitable[None]]] = {
+            Ack: self._ack,
+            Receipt: self._receipt,
+            Typing: self._typing,
+            Ping: self._ping,
+            Pong: self._pong,
+            Error: self._refused,
+            Call: self._call,
+            Hello: self._hello,
+            Register: self._register,
+            Verify: self._verify,
+            Login: self._login,
+            Link: self._link,
+        }
+
+    async def frames(self, connection: Connection, frames: list[Frame]) -> None:
+        """Handle the frames of one WebSocket message, in order; SENDs last, together.
+
+        Raises: `ProtocolError`.
+        """
+        sends: list[Send] = []
+        for frame in frames:
+            if type(frame) is Send:
+                sends.append(frame)
+            else:
+                await self._handlers[type(frame)](connection, frame)
+        if sends:
+            await self._parts.router.send(connection, sends)
+
+    async def _ack(self, connection: Connection, ack: Ack) -> None:
+        connection.window.ack(ack.n, trio.current_time())
+        connection.pump_wakeup.set()
+
+    async def _receipt(self, connection: Connection, receipt: Receipt) -> None:
+        await self._unanswered(connection, self._parts.router.receipt(connection, receipt))
+
+    async def _typing(self, connection: Connection, typing: Typing) -> None:
+        await self._unanswered(connection, self._parts.router.typing(connection, typing))
+
+    async def _unanswered(self, connection: Connection, work: Awaitable[None]) -> None:
+        """Do what has no answer of its own: a refusal is an ERROR that names no frame."""
+        try:
+            await work
+        except RequestError as refusal:
+            self._parts.metrics.errors.labels(refusal.code).inc()
+            connection.post(Error(refusal.code, refusal.message, retry_after_ms=refusal.retry_after_ms))
+        except StoreUnavailable:
+            self._parts.metrics.store_failures.labels("directory").inc()
+            connection.post(Error(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again."))
+
+    async def _ping(self, connection: Connection, ping: Ping) -> None:
+        cursor = connection.cursor(self._parts.router.horizon())
+        connection.post(Pong(ping.n, self._parts.now_ms(), cursor))
+
+    async def _pong(self, _connection: Connection, _pong: Pong) -> None:
+        """Nothing: the session has matched it, and the reader has noted that the client lives."""
+
+    async def _refused(self, connection: Connection, error: Error) -> None:
+        """Send back what the session refused; clients may not send ERROR themselves."""
+        self._parts.metrics.errors.labels(error.code).inc()
+        connection.post(error)
+
+    async def _call(self, connection: Connection, call: Call) -> None:
+        assert connection.user is not None
+        assert connection.device is not None
+        caller = Caller(connection, connection.user, connection.device)
+        try:
+            connection.spend("calls", self._limits.calls_burst, self._limits.calls_per_s)
+        except RequestError as refusal:
+            self._parts.requests.refuse(connection, call.rid, refusal)
+        else:
+            await self._parts.requests.start(connection, call.rid, self._parts.calls.handle, caller, call)
+
+    async def _register(self, connection: Connection, frame: Register) -> None:
+        await self._sign_up(connection, frame.rid, partial(self._parts.signin.register, connection.address, frame))
+
+    async def _verify(self, connection: Connection, frame: Verify) -> None:
+        await self._sign_up(connection, frame.rid, partial(self._parts.signin.verify, connection.address, frame))
+
+    async def _login(self, connection: Connection, frame: Login) -> None:
+        await self._sign_up(connection, frame.rid, partial(self._parts.signin.login, connection.address, frame))
+
+    async def _link(self, connection: Connection, frame: Link) -> None:
+        await self._sign_up(connection, frame.rid, partial(self._parts.signin.link, connection, frame))
+
+    async def _sign_up(self, connection: Connection, rid: int, work: Callable[[], Awaitable[Struct]]) -> None:
+        # People take their time to read a code or to link a device.
+        connection.hello_by = trio.current_time() + self._signup_s
+        await self._parts.requests.start(connection, rid, work)
+
+    async def _hello(self, connection: Connection, hello: Hello) -> None:
+        parts = self._parts
+        try:
+            device, start = await parts.signin.hello(connection, hello, self._server)
+        except StoreUnavailable:
+            connection.close(CloseCode.OVERLOADED, "The store is away; try again.")
+            return
+        if connection.closing is not None:
+            return
+        connection.sign_in(device.user, device.device, start, hello.window)
+        if hello.cursor is not None:
+            parts.metrics.resumes.inc()
+        parts.hub.enter(connection, device.user, device.device)
+        parts.admitted(connection)
+        connection.post(
+            Welcome(
+                session=secrets.token_bytes(16),
+                user=device.user,
+                cursor=start,
+                heartbeat_s=self._heartbeat_s,
+                limits=connection.session.limits,
+                now=parts.now_ms(),
+            )
+        )
+        assert connection.start_pump is not None
+        await connection.start_pump()

@@ -1,0 +1,73 @@
+"""Who is connected to this node, by device and by account.
+
+Connections enter after HELLO and leave when they end; the router and presence look up where to hand things. It owns
+no task: entering and leaving are plain calls on trio's thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+
+from ..ids import DeviceId, UserId
+from ..protocol.codes import CloseCode
+from .connection import Connection
+
+
+class Hub:
+    """The connections of a node. `on_presence` is called with an account's first arrival and last departure."""
+
+    def __init__(self) -> None:
+        self._all: set[Connection] = set()
+        self._by_device: dict[DeviceId, Connection] = {}
+        self._by_user: dict[UserId, set[Connection]] = {}
+        self.on_presence: Callable[[UserId, bool], None] = lambda user, is_online: None
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(tuple(self._all))
+
+    def users(self) -> tuple[UserId, ...]:
+        """Return the accounts that are connected here."""
+        return tuple(self._by_user)
+
+    @property
+    def signed_in(self) -> int:
+        """How many devices are signed in here."""
+        return len(self._by_device)
+
+    def add(self, connection: Connection) -> None:
+        """Count a connection, signed in or not."""
+        self._all.add(connection)
+
+    def enter(self, connection: Connection, user: UserId, device: DeviceId) -> None:
+        """Sign a connection in; an older one of the same device is replaced by it."""
+        older = self._by_device.get(device)
+        self._by_device[device] = connection
+        self._by_user.setdefault(user, set()).add(connection)
+        if older is not None:
+            older.close(CloseCode.REPLACED, "This device connected anew.")
+        elif len(self._by_user[user]) == 1:
+            self.on_presence(user, True)
+
+    def leave(self, connection: Connection) -> None:
+        """Forget a connection."""
+        self._all.discard(connection)
+        if connection.user is None or connection.device is None:
+            return
+        if self._by_device.get(connection.device) is connection:
+            del self._by_device[connection.device]
+        connections = self._by_user[connection.user]
+        connections.discard(connection)
+        if not connections:
+            del self._by_user[connection.user]
+            self.on_presence(connection.user, False)
+
+    def of_device(self, device: DeviceId) -> Connection | None:
+        """Return a device's connection."""
+        return self._by_device.get(device)
+
+    def of_user(self, user: UserId) -> Collection[Connection]:
+        """Return an account's connections; iterate over a copy when closing any."""
+        return self._by_user.get(user, ())

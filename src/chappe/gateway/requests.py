@@ -1,0 +1,75 @@
+"""Requests that take a while: calls and sign-ups, each a temporary child of a pool, answered by RESULT or ERROR.
+
+They run beside the reader, so that a slow user store holds up nobody's messages. Every request is answered exactly
+once, also when its handler crashes: then the crash goes to the supervisor and "internal" to the client.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TypeVarTuple
+
+import msgspec
+from msgspec import Struct
+
+from supervisors import DynamicSupervisor, Restart, TooManyChildren, child
+
+from ..errors import Missing, Stale, StoreUnavailable, Taken
+from ..metrics import Metrics
+from ..protocol.codes import ErrorCode, RequestError
+from ..protocol.frames import Error, Result
+from .connection import Connection
+
+Ts = TypeVarTuple("Ts")
+
+_TAKEN = {"username": ErrorCode.USERNAME_TAKEN, "phone": ErrorCode.PHONE_TAKEN}
+
+
+class Requests:
+    """Starts requests in their pool, whichever that is now: its supervisor may have restarted it.
+
+    The pool's `max_children` bounds the whole node, the session each connection.
+    """
+
+    def __init__(self, pool: Callable[[], DynamicSupervisor], metrics: Metrics) -> None:
+        self._pool = pool
+        self._metrics = metrics
+
+    async def start(
+        self, connection: Connection, rid: int, handler: Callable[[*Ts], Awaitable[Struct]], *args: *Ts
+    ) -> None:
+        """Run `await handler(*args)` and answer with what it returns or why it refused."""
+        answer = partial(self._answer, connection, rid, partial(handler, *args))
+        try:
+            await self._pool().start_child(child(answer, restart=Restart.TEMPORARY))
+        except TooManyChildren:
+            self.refuse(connection, rid, RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later."))
+
+    def refuse(self, connection: Connection, rid: int, refusal: RequestError) -> None:
+        """Answer with an error."""
+        self._metrics.errors.labels(refusal.code).inc()
+        connection.post(Error(refusal.code, refusal.message, rid, retry_after_ms=refusal.retry_after_ms))
+
+    async def _answer(self, connection: Connection, rid: int, handler: Callable[[], Awaitable[Struct]]) -> None:
+        refusal = RequestError(ErrorCode.INTERNAL, "Something broke here; it was reported.")
+        try:
+            result = await handler()
+        except RequestError as error:
+            refusal = error
+        except Taken as error:
+            refusal = RequestError(_TAKEN.get(error.what, ErrorCode.BAD_REQUEST), str(error))
+        except Stale as error:
+            refusal = RequestError(ErrorCode.STALE_DEVICE_LIST, str(error))
+        except Missing as error:
+            refusal = RequestError(ErrorCode.NOT_FOUND, str(error))
+        except StoreUnavailable:
+            self._metrics.store_failures.labels("request").inc()
+            refusal = RequestError(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again.")
+        except BaseException:
+            self.refuse(connection, rid, refusal)
+            raise
+        else:
+            connection.post(Result(rid, msgspec.Raw(msgspec.msgpack.encode(result))))
+            return
+        self.refuse(connection, rid, refusal)

@@ -1,0 +1,1 @@
+"""What operators see over HTTP: metrics, health, the supervision tree. Chat never goes through here."""

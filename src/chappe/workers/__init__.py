@@ -1,0 +1,1 @@
+"""Long-lived workers under the node's supervisor that serve all connections at once."""

@@ -1,0 +1,153 @@
+"""The log writer: coalesces what all connections want stored into few, large appends (group commit).
+
+The router hands it groups of messages and watermarks; while one append is on its way to the disk the next one fills
+up, so a batch is as large as the load makes it and nobody waits for a timer. Each group is settled when its own rows
+are durable. How to write them is the store's business, whom to tell is the router's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+import trio
+
+from supervisors import stop_requested
+
+from ..domain.messages import StoredMessage, Watermark, merged
+from ..errors import StoreUnavailable
+from ..ids import ConversationId, MessageId, UserId
+from ..metrics import Metrics
+from ..ports import MessageStore
+from ..wakeup import Wakeup
+
+MAX_MARKS = 4096
+
+
+class Outcome(Enum):
+    """What became of a group."""
+
+    STORED = "stored"
+    LATE = "late"
+    UNKNOWN = "unknown"
+
+
+@dataclass(slots=True)
+class Group:
+    """Messages that one connection sent together. `settle` is told once; it must not raise."""
+
+    messages: Sequence[StoredMessage]
+    settle: Callable[[Group, Outcome], None]
+    submitted: float
+
+
+class LogWriter:
+    """The queue before the message store, and the task that empties it.
+
+    The queue outlives the task: a restart loses nothing that was not yet handed to the store, and what was is
+    reported as `Outcome.UNKNOWN`. A group stored later than `deadline_s` after it was submitted is `Outcome.LATE`:
+    its ids are too old to acknowledge (the completeness rule).
+    """
+
+    def __init__(
+        self, store: MessageStore, metrics: Metrics, *, batch: int, queue: int, deadline_s: float
+    ) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._batch = batch
+        self._capacity = queue
+        self._deadline_s = deadline_s
+        self._groups: deque[Group] = deque()
+        self._writing: list[Group] = []
+        self._waiting = 0
+        self._marks: dict[tuple[ConversationId, UserId], Watermark] = {}
+        self._is_stopping = False
+        self._wakeup = Wakeup()
+        self._room = trio.lowlevel.ParkingLot()
+        self.on_marks: Callable[[Sequence[Watermark]], None] = lambda marks: None
+
+    @property
+    def waiting(self) -> int:
+        """How many messages wait or are being written."""
+        return self._waiting
+
+    def oldest(self) -> MessageId | None:
+        """Return the smallest id not yet settled: no reader's cursor may move past it."""
+        first = self._writing or self._groups
+        return first[0].messages[0].id if first else None
+
+    async def submit(self, group: Group) -> None:
+        """Queue a group; waits while the queue is full. Cancelled: it was not queued."""
+        while self._waiting >= self._capacity:
+            await self._room.park()
+        self._groups.append(group)
+        self._waiting += len(group.messages)
+        self._wakeup.set()
+
+    def mark(self, watermark: Watermark) -> None:
+        """Queue a watermark. Those that cannot be held are dropped: the client tells it again when it reconnects."""
+        key = (watermark.conv, watermark.user)
+        old = self._marks.get(key)
+        if old is None and len(self._marks) >= MAX_MARKS:
+            self._metrics.watermarks_dropped.inc()
+            return
+        self._marks[key] = merged(old, watermark)
+        self._wakeup.set()
+
+    async def run(self) -> None:
+        """Write until asked to stop, then write what still waits and return."""
+        self._is_stopping = False
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._hear_stop)
+            while self._groups or not self._is_stopping:
+                await self._wakeup.wait()
+                while self._groups or self._marks:
+                    if not await self._write() and not self._groups:
+                        break  # marks that could not be written wait for the next reason to write
+            nursery.cancel_scope.cancel()
+
+    async def _hear_stop(self) -> None:
+        await stop_requested()
+        self._is_stopping = True
+        self._wakeup.set()
+
+    async def _write(self) -> bool:
+        writing = self._writing
+        messages: list[StoredMessage] = []
+        while self._groups and len(messages) < self._batch:
+            group = self._groups.popleft()
+            writing.append(group)
+            messages.extend(group.messages)
+        marks, self._marks = list(self._marks.values()), {}
+        is_stored = False
+        try:
+            await self._store.append(messages, marks)
+            is_stored = True
+        except StoreUnavailable:
+            self._metrics.store_failures.labels("append").inc()
+            for mark in marks:
+                key = (mark.conv, mark.user)
+                self._marks[key] = merged(self._marks.get(key), mark)
+        finally:
+            # Also when the task crashes or is cancelled: whoever waits hears that the outcome is unknown.
+            self._writing = []
+            self._settle(writing, len(messages), is_stored)
+        if is_stored:
+            self._metrics.append_batch.observe(len(messages))
+            self.on_marks(marks)
+        return is_stored
+
+    def _settle(self, groups: list[Group], messages: int, is_stored: bool) -> None:
+        self._waiting -= messages
+        self._room.unpark_all()
+        now = trio.current_time()
+        for group in groups:
+            if not is_stored:
+                outcome = Outcome.UNKNOWN
+            elif now - group.submitted > self._deadline_s:
+                outcome = Outcome.LATE
+            else:
+                outcome = Outcome.STORED
+            group.settle(group, outcome)
