@@ -93,9 +93,11 @@ def decrypt(state: Ratchet, message: bytes, ad: bytes, now_ms: int, random: Rand
     Raises: `Replayed`, `TooFarAhead`, `Tampered`; the state stays good in each case.
     """
     incoming = _parse(message, ad)
-    if incoming.slot in state.skipped:
-        plaintext = incoming.open(state.skipped[incoming.slot].key)
-        left = {slot: skipped for slot, skipped in state.skipped.items() if slot != incoming.slot}
+    skipped = state.skipped.get(incoming.slot)
+    if skipped is not None and not _is_old(skipped, now_ms):
+        plaintext = incoming.open(skipped.key)
+        left = state.skipped.copy()
+        del left[incoming.slot]
         return replace(state, skipped=left), plaintext
     if incoming.peer in state.old or (incoming.peer == state.peer and incoming.n < state.receive_n):
         raise Replayed("This message was opened before, or its key was dropped; ignore it.")
@@ -134,7 +136,9 @@ def _advance(state: Ratchet, incoming: _Incoming, now_ms: int) -> tuple[Ratchet,
     chain, passed = _skip(state.receive, state.peer, state.receive_n, incoming.n, now_ms)
     chain, key = _step(chain)
     plaintext = incoming.open(key)
-    skipped = _keep(state.skipped, passed, (*state.old, state.peer), now_ms)
+    skipped = state.skipped
+    if passed or (skipped and _is_old(next(iter(skipped.values())), now_ms)):
+        skipped = _keep(skipped, passed, (*state.old, state.peer), now_ms)
     return replace(state, receive=chain, receive_n=incoming.n + 1, skipped=skipped), plaintext
 
 
@@ -202,14 +206,16 @@ def _keep(
 
     The oldest go first.
     """
-    if not skipped and not passed:
-        return skipped
     kept = [
-        item
-        for item in (skipped | passed).items()
-        if now_ms - item[1].at_ms < KEEP_SKIPPED_MS and item[0][:KEY_BYTES] in chains
+        (slot, key)
+        for slot, key in (skipped | passed).items()
+        if not _is_old(key, now_ms) and slot[:KEY_BYTES] in chains
     ]
     return dict(kept[-MAX_SKIPPED:])
+
+
+def _is_old(skipped: Skipped, now_ms: int) -> bool:
+    return now_ms - skipped.at_ms >= KEEP_SKIPPED_MS
 
 
 def _slot(peer: bytes, n: int) -> bytes:
