@@ -29,7 +29,11 @@ class StoreDamaged(ClientError):
     """The local store holds something that this device did not write, or a newer version did."""
 
 
-class Unreachable(ClientError):
+class NoConnection(ClientError):
+    """There is no connection to the server: for now (`Unreachable`) or for good (`Refused`)."""
+
+
+class Unreachable(NoConnection):
     """No connection to the server; trying again later may help."""
 
 
@@ -37,7 +41,7 @@ class Offline(Unreachable):
     """The client is not connected now, or the connection broke before the answer came: whether it was done is unknown."""
 
 
-class Refused(ClientError):
+class Refused(NoConnection):
     """The server ended the connection for good: the device was revoked or replaced. `close` is the close code."""
 
     def __init__(self, message: str, close: int) -> None:
@@ -55,6 +59,10 @@ class IdentityNotTrusted(ClientError):
 
 class ServerLied(ClientError):
     """What the server answered does not verify: keys, device lists, ids or numbers. It was not used."""
+
+
+class BadLinkCode(ClientError):
+    """A link code is mistyped, incomplete or of something that cannot be linked."""
 
 
 class NotFound(ClientError):
