@@ -41,10 +41,6 @@ class LeakyBucket:
         self._level = level + amount
         return 0.0
 
-    def is_empty(self, now: float) -> bool:
-        """Return whether the bucket is as good as a new one: whoever keeps many may forget it."""
-        return self._leak(now) <= _DUST
-
     def _leak(self, now: float) -> float:
         """Let out what leaked since the last look; a clock that went back leaks nothing."""
         if now > self._at:

@@ -39,14 +39,6 @@ def test_a_bucket_that_could_never_let_anything_through(burst: float, per_s: flo
         LeakyBucket(burst, per_s)
 
 
-def test_an_empty_bucket_is_as_good_as_new() -> None:
-    bucket = LeakyBucket(burst=5, per_s=1)
-    assert bucket.is_empty(0.0)
-    bucket.take(0.0, 2)
-    assert not bucket.is_empty(1.9)
-    assert bucket.is_empty(2.0)
-
-
 def test_a_clock_that_goes_back_gives_nothing_away() -> None:
     bucket = LeakyBucket(burst=1, per_s=1)
     bucket.take(100.0)
