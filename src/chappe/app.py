@@ -18,15 +18,13 @@ import structlog
 import trio
 
 from supervisors import (
-    INFINITY,
     ChildSpec,
     DynamicSupervisor,
     Event,
-    Observer,
     Supervisor,
     child,
-    stop_requested,
     supervisor_child,
+    trap_stop,
 )
 from supervisors import Node as TreeNode
 
@@ -51,9 +49,11 @@ from .logs import configure, on_supervisor_event
 from .metrics import Metrics
 from .ports import KeyStore, MessageStore, UserStore
 from .settings import Settings
-from .stores.folder import data_folder
-from .stores.sql import SqlKeyStore, SqlUserStore, open_database
-from .stores.sqlite import SqliteMessageStore, open_message_store
+from .stores.folder import open_data_folder
+from .stores.sql.engine import open_database
+from .stores.sql.keys import SqlKeyStore
+from .stores.sql.users import SqlUserStore
+from .stores.sqlite.messages import SqliteMessageStore, open_message_store
 from .workers.expiry import expire
 from .workers.log_writer import LogWriter
 from .workers.presence import PresenceServer
@@ -168,7 +168,11 @@ class Node:
 
     def _listeners(self) -> Supervisor:
         return Supervisor(
-            self._listener.specs(self._sockets), name="listeners", intensity=10, period_s=60.0, observer=self._observe
+            self._listener.specs(self._sockets),
+            name="listeners",
+            intensity=10,
+            period_s=60.0,
+            observer=self._observe,
         )
 
     def _admitted(self, connection: Connection) -> None:
@@ -178,9 +182,11 @@ class Node:
         self.metrics.on_supervisor_event(event)
         on_supervisor_event(event)
 
-    async def _drain(self) -> None:
+    async def _drain(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """When the node stops: ask the clients to leave, and give them time to."""
-        await stop_requested()
+        stop = trap_stop()
+        task_status.started()
+        await stop.wait()
         self._is_draining = True
         timing = self.settings.timing
         for connection in self.hub:
@@ -194,7 +200,11 @@ class Node:
         gauge("chappe_connections", "Open connections.", lambda: len(self.hub))
         gauge("chappe_devices_online", "Devices signed in.", lambda: self.hub.signed_in)
         gauge("chappe_log_queue_messages", "Messages waiting for the log.", lambda: self._writer.waiting)
-        gauge("chappe_clock_ahead_seconds", "Message ids ahead of the wall clock.", lambda: self.clock.ahead_ms() / 1000)
+        gauge(
+            "chappe_clock_ahead_seconds",
+            "Message ids ahead of the wall clock.",
+            lambda: self.clock.ahead_ms() / 1000,
+        )
 
 
 @asynccontextmanager
@@ -204,7 +214,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     Raises: `DataFolderInUse`, `SettingsError`, `StoreUnavailable`; what was opened is closed again.
     """
     async with AsyncExitStack() as stack:
-        folder = stack.enter_context(data_folder(settings.stores.data))
+        folder = stack.enter_context(open_data_folder(settings.stores.data))
         deadline_s = settings.stores.deadline_s
         url = settings.stores.users_url or f"sqlite:///{folder / 'users.sqlite'}"
         database = await stack.enter_async_context(open_database(url))
@@ -226,7 +236,12 @@ async def serve(settings: Settings) -> None:
     with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
         async with open_node(settings) as node, trio.open_nursery() as nursery:
             await nursery.start(node.supervisor.run)
-            log.info("listening", host=settings.gateway.host, port=node.gateway_port, tls=settings.gateway.self_signed or settings.gateway.certificate is not None)
+            log.info(
+                "listening",
+                host=settings.gateway.host,
+                port=node.gateway_port,
+                tls=settings.gateway.self_signed or settings.gateway.certificate is not None,
+            )
             async for number in signals:
                 log.info("stopping", signal=signal.Signals(number).name)
                 break

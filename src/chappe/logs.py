@@ -11,7 +11,15 @@ import sys
 
 import structlog
 
-from supervisors import ChildStarted, ChildStartFailed, ChildStuck, ChildTerminated, Event, Reason, SupervisorGaveUp
+from supervisors import (
+    ChildStarted,
+    ChildStartFailed,
+    ChildStuck,
+    ChildTerminated,
+    Event,
+    Reason,
+    SupervisorGaveUp,
+)
 
 from .settings import Log
 
@@ -44,9 +52,13 @@ def on_supervisor_event(event: Event) -> None:
     log = structlog.get_logger("supervisors")
     child = "/".join(event.path)
     match event:
-        case ChildTerminated(reason=Reason.CRASHED | Reason.ESCALATED as reason, report=report, will_restart=will_restart):
+        case ChildTerminated(
+            reason=Reason.CRASHED | Reason.ESCALATED as reason, report=report, will_restart=will_restart
+        ):
             text = report.text if report else ""
-            log.error("child_crashed", child=child, reason=reason.value, will_restart=will_restart, report=text)
+            log.error(
+                "child_crashed", child=child, reason=reason.value, will_restart=will_restart, report=text
+            )
         case ChildStartFailed(report=report):
             log.error("child_start_failed", child=child, report=report.text)
         case ChildStarted(restarts=restarts) if restarts:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from supervisors import ChildStarted, ChildStuck, ChildTerminated, Reason, SupervisorGaveUp
 from supervisors import Event as SupervisorEvent
@@ -18,6 +18,9 @@ from .protocol.codes import CloseCode
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _CLOSE_CODES = frozenset(CloseCode)
 BATCHES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+
+# A second series for every counter, which no query here reads.
+disable_created_metrics()
 
 
 class Metrics:
@@ -34,16 +37,26 @@ class Metrics:
         self.rejected = self._counter("chappe_connections_rejected", "Connections closed unheard.", "reason")
         self.closes = self._counter("chappe_connections_closed", "Connections ended, by close code.", "code")
         self.resumes = self._counter("chappe_sessions_resumed", "Sign-ins with a cursor.")
-        self.notes_dropped = self._counter("chappe_notes_dropped", "Typing and presence dropped for want of room.")
+        self.notes_dropped = self._counter(
+            "chappe_notes_dropped", "Typing and presence dropped for want of room."
+        )
         self.overflows = self._counter("chappe_live_overflows", "Live queues that overflowed into a re-read.")
-        self.watermarks_dropped = self._counter("chappe_watermarks_dropped", "Receipts dropped for want of room.")
-        self.store_failures = self._counter("chappe_store_failures", "Store operations that failed.", "operation")
+        self.watermarks_dropped = self._counter(
+            "chappe_watermarks_dropped", "Receipts dropped for want of room."
+        )
+        self.store_failures = self._counter(
+            "chappe_store_failures", "Store operations that failed.", "operation"
+        )
         self.late_writes = self._counter("chappe_writes_late", "Groups stored after the write deadline.")
-        self.append_batch = self._histogram("chappe_append_batch_messages", "Messages in one append.", BATCHES)
+        self.append_batch = self._histogram(
+            "chappe_append_batch_messages", "Messages in one append.", BATCHES
+        )
         self.send_seconds = self._histogram("chappe_send_seconds", "From SEND to durable.", SECONDS)
         self.restarts = self._counter("chappe_child_restarts", "Restarts by child.", "child")
         self.crashes = self._counter("chappe_child_crashes", "Crashes by child.", "child")
-        self.gave_up = self._counter("chappe_supervisors_gave_up", "Supervisors past their intensity.", "supervisor")
+        self.gave_up = self._counter(
+            "chappe_supervisors_gave_up", "Supervisors past their intensity.", "supervisor"
+        )
         self.stuck = self._counter("chappe_children_stuck", "Children that outlived their stop.", "child")
 
     def gauge(self, name: str, help_text: str, value: Callable[[], float]) -> None:

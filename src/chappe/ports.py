@@ -106,6 +106,9 @@ class UserStore(Protocol):
     async def put_last_seen(self, seen: dict[UserId, int]) -> None:
         """Store last-seen times (UTC milliseconds) of several accounts at once; they only grow."""
 
+    async def ping(self) -> None:
+        """Return if the store would answer."""
+
 
 class KeyStore(Protocol):
     """Prekeys."""

@@ -58,7 +58,7 @@ class InboxRow:
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """How far `user` got in a conversation. Only grows; see `domain/receipts.py`."""
+    """How far `user` got in a conversation. Only grows; see `merged`."""
 
     conv: ConversationId
     user: UserId
@@ -68,10 +68,10 @@ class Watermark:
 
 def merged(old: Watermark | None, new: Watermark) -> Watermark:
     """Return the later of both in each column; what was read was delivered."""
-    delivered, read = new.delivered, new.read
-    if old is not None:
-        delivered = max(delivered or old.delivered or b"", old.delivered or b"") or None  # type: ignore[assignment]
-        read = max(read or b"", old.read or b"") or None  # type: ignore[assignment]
-    if read is not None and (delivered is None or delivered < read):
-        delivered = read
-    return Watermark(new.conv, new.user, delivered, read)
+    read = _later(old.read if old else None, new.read)
+    delivered = _later(old.delivered if old else None, new.delivered)
+    return Watermark(new.conv, new.user, _later(delivered, read), read)
+
+
+def _later(one: MessageId | None, other: MessageId | None) -> MessageId | None:
+    return max((message for message in (one, other) if message is not None), default=None)

@@ -45,5 +45,7 @@ def checked_phone(phone: str) -> str:
     except phonenumbers.NumberParseException:
         number = None
     if number is None or not phonenumbers.is_valid_number(number):
-        raise RequestError(ErrorCode.BAD_PHONE, "This is no valid phone number; write it as in +4915112345678.")
+        raise RequestError(
+            ErrorCode.BAD_PHONE, "This is no valid phone number; write it as in +4915112345678."
+        )
     return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)

@@ -113,9 +113,13 @@ class Calls:
         had = {entry.device for entry in old.entries}
         added, revoked = sorted(named.keys() - had), sorted(had - named.keys())
         if len(named) > self._limits.devices_per_account:
-            raise RequestError(ErrorCode.FORBIDDEN, "This account has as many devices as it may; revoke one first.")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, "This account has as many devices as it may; revoke one first."
+            )
         if len(added) > 1 or bool(added) != bool(args.sealed):
-            raise RequestError(ErrorCode.BAD_REQUEST, "Link one device at a time, with the sealed key for it.")
+            raise RequestError(
+                ErrorCode.BAD_REQUEST, "Link one device at a time, with the sealed key for it."
+            )
         if added:
             pending = await self._users.pending(added[0])
             if pending is None or pending.user != caller.user:
@@ -145,7 +149,9 @@ class Calls:
                 raise RequestError(ErrorCode.BAD_SIGNATURE, "A KEM prekey is not signed by this device.")
         one_time, kem = await self._keys.count(caller.device)
         if max(one_time + len(args.one_time), kem + len(args.kem)) > calls.MAX_ONE_TIME_KEYS:
-            raise RequestError(ErrorCode.FORBIDDEN, f"A device keeps at most {calls.MAX_ONE_TIME_KEYS} one-time keys here.")
+            raise RequestError(
+                ErrorCode.FORBIDDEN, f"A device keeps at most {calls.MAX_ONE_TIME_KEYS} one-time keys here."
+            )
         if args.prekeys is not None:
             await self._keys.replace_prekeys(caller.device, args.prekeys)
         await self._keys.add_one_time(caller.device, args.one_time, args.kem)
@@ -156,7 +162,9 @@ class Calls:
 
     async def _keys_claim(self, caller: Caller, args: calls.ClaimKeys) -> calls.Bundles:
         # Draining somebody's one-time keys is an attack on forward secrecy, so claims have a rate of their own.
-        caller.connection.spend("claims", self._limits.claims_burst, self._limits.claims_per_s, len(args.devices))
+        caller.connection.spend(
+            "claims", self._limits.claims_burst, self._limits.claims_per_s, len(args.devices)
+        )
         return calls.Bundles(await self._keys.claim(args.user, args.devices))
 
     async def _users_get(self, _caller: Caller, args: calls.UserRef) -> calls.Profile:
@@ -176,7 +184,11 @@ class Calls:
         if len(await self._users.contacts(caller.user)) >= self._limits.contacts_per_account:
             raise RequestError(ErrorCode.FORBIDDEN, "This contact list is full; remove somebody first.")
         row = ContactRow(
-            caller.user, account.user, account.username, args.name or account.username, account.phone if is_phone else None
+            caller.user,
+            account.user,
+            account.username,
+            args.name or account.username,
+            account.phone if is_phone else None,
         )
         await self._users.put_contact(row)
         await self._presence.refresh(caller.user)

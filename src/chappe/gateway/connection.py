@@ -125,7 +125,8 @@ class Connection:
     async def until_room(self) -> None:
         """Return when there is room for the answers to another message; the reader's way of holding a client back."""
         while self.closing is None and (
-            self.in_flight >= self._limits.sends_in_flight or self.outbox.frames * 2 > self._limits.outbox_frames
+            self.in_flight >= self._limits.sends_in_flight
+            or self.outbox.frames * 2 > self._limits.outbox_frames
         ):
             await self.reader_wakeup.wait()
 

@@ -141,13 +141,19 @@ class Dispatch:
             await self._parts.requests.start(connection, call.rid, self._parts.calls.handle, caller, call)
 
     async def _register(self, connection: Connection, frame: Register) -> None:
-        await self._sign_up(connection, frame.rid, partial(self._parts.signin.register, connection.address, frame))
+        await self._sign_up(
+            connection, frame.rid, partial(self._parts.signin.register, connection.address, frame)
+        )
 
     async def _verify(self, connection: Connection, frame: Verify) -> None:
-        await self._sign_up(connection, frame.rid, partial(self._parts.signin.verify, connection.address, frame))
+        await self._sign_up(
+            connection, frame.rid, partial(self._parts.signin.verify, connection.address, frame)
+        )
 
     async def _login(self, connection: Connection, frame: Login) -> None:
-        await self._sign_up(connection, frame.rid, partial(self._parts.signin.login, connection.address, frame))
+        await self._sign_up(
+            connection, frame.rid, partial(self._parts.signin.login, connection.address, frame)
+        )
 
     async def _link(self, connection: Connection, frame: Link) -> None:
         await self._sign_up(connection, frame.rid, partial(self._parts.signin.link, connection, frame))

@@ -89,7 +89,9 @@ class Listener:
             await trio.aclose_forcefully(stream)
             return
         self._numbers += 1
-        connection = Connection(self._numbers, address, secrets.token_bytes(32), limits, self._settings.timing)
+        connection = Connection(
+            self._numbers, address, secrets.token_bytes(32), limits, self._settings.timing
+        )
         self._strangers[address] += 1
         door.hub.add(connection)
         try:
@@ -108,7 +110,9 @@ class Listener:
         if self._tls is not None:
             stream = trio.SSLStream(socket, self._tls, server_side=True)
         try:
-            code = await serve(connection, stream, self._settings.gateway.name, self._door.handlers, self._door.observer)
+            code = await serve(
+                connection, stream, self._settings.gateway.name, self._door.handlers, self._door.observer
+            )
             self._door.metrics.closed(code)
         finally:
             self._ended(connection)

@@ -26,7 +26,12 @@ class Pump:
     """The pumps' shared parts. `horizon` returns up to where every inbox is known to be complete now."""
 
     def __init__(
-        self, store: MessageStore, metrics: Metrics, horizon: Callable[[], MessageId], now_ms: Callable[[], int], late_ms: int
+        self,
+        store: MessageStore,
+        metrics: Metrics,
+        horizon: Callable[[], MessageId],
+        now_ms: Callable[[], int],
+        late_ms: int,
     ) -> None:
         self._store = store
         self._metrics = metrics

@@ -44,14 +44,18 @@ class Requests:
         try:
             await self._pool().start_child(child(answer, restart=Restart.TEMPORARY))
         except TooManyChildren:
-            self.refuse(connection, rid, RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later."))
+            self.refuse(
+                connection, rid, RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later.")
+            )
 
     def refuse(self, connection: Connection, rid: int, refusal: RequestError) -> None:
         """Answer with an error."""
         self._metrics.errors.labels(refusal.code).inc()
         connection.post(Error(refusal.code, refusal.message, rid, retry_after_ms=refusal.retry_after_ms))
 
-    async def _answer(self, connection: Connection, rid: int, handler: Callable[[], Awaitable[Struct]]) -> None:
+    async def _answer(
+        self, connection: Connection, rid: int, handler: Callable[[], Awaitable[Struct]]
+    ) -> None:
         refusal = RequestError(ErrorCode.INTERNAL, "Something broke here; it was reported.")
         try:
             result = await handler()

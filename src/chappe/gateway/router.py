@@ -88,7 +88,11 @@ class Router:
             except RequestError as refusal:
                 self._refuse(connection, send, refusal)
             except StoreUnavailable:
-                self._refuse(connection, send, RequestError(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again."))
+                self._refuse(
+                    connection,
+                    send,
+                    RequestError(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again."),
+                )
             else:
                 if message is not None:
                     accepted.append(message)
@@ -152,7 +156,11 @@ class Router:
     def _check_devices(self, device: DeviceId, send: Send, audience: Audience) -> None:
         wraps = send.wraps
         # The common case without making a set: as many as there should be, none for itself, all expected.
-        if len(wraps) == len(audience.devices) - 1 and device not in wraps and wraps.keys() <= audience.devices:
+        if (
+            len(wraps) == len(audience.devices) - 1
+            and device not in wraps
+            and wraps.keys() <= audience.devices
+        ):
             return
         expected = audience.devices - {device}
         extra = wraps.keys() - expected
@@ -196,7 +204,9 @@ class Router:
             key = (message.device, message.cid)
             if outcome is Outcome.UNKNOWN:
                 self._tries.pop(key, None)
-                self._fail(sender, message, ErrorCode.STORE_UNAVAILABLE, "The store did not take it; try again.")
+                self._fail(
+                    sender, message, ErrorCode.STORE_UNAVAILABLE, "The store did not take it; try again."
+                )
                 continue
             if (made := self._tries.get(key)) is not None:
                 made.id = message.id
@@ -233,7 +243,9 @@ class Router:
             note = codec.encode(Receipt(mark.conv, mark.delivered, mark.read, mark.user))
             for device in audience.devices:
                 connection = self._hub.of_device(device)
-                if connection is None or (connection.user == mark.user and len(self._hub.of_user(mark.user)) == 1):
+                if connection is None or (
+                    connection.user == mark.user and len(self._hub.of_user(mark.user)) == 1
+                ):
                     continue  # not here, or the only one that could have told us
                 connection.note((Receipt, mark.conv, mark.user), note, keep=True)
 

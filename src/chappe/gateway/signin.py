@@ -87,7 +87,9 @@ class SignIn:
         check_prekeys(frame.device_key, frame.prekeys)
         devices = verified_list(frame.device_list, frame.account_key, 1)
         if devices.version != 1 or [entry.device for entry in devices.entries] != [device.device]:
-            raise RequestError(ErrorCode.BAD_REQUEST, "The first device list holds this one device, in version 1.")
+            raise RequestError(
+                ErrorCode.BAD_REQUEST, "The first device list holds this one device, in version 1."
+            )
         account = Account(
             user=frame.user,
             username=checked_username(frame.username),
@@ -160,7 +162,9 @@ class SignIn:
         connection.spend("link", 10, 1)
         pending = await self._users.pending(frame.device)
         if pending is None or (pending.sealed is None and pending.expires_ms <= self._now_ms()):
-            raise RequestError(ErrorCode.NOT_FOUND, "This device was not announced, or too long ago; log in again.")
+            raise RequestError(
+                ErrorCode.NOT_FOUND, "This device was not announced, or too long ago; log in again."
+            )
         if pending.sealed is None:
             raise RequestError(ErrorCode.LINK_PENDING, "Not linked yet.", retry_after_ms=1000)
         account = await self._users.account(pending.user)

@@ -14,7 +14,7 @@ from enum import Enum
 
 import trio
 
-from supervisors import stop_requested
+from supervisors import trap_stop
 
 from ..domain.messages import StoredMessage, Watermark, merged
 from ..errors import StoreUnavailable
@@ -63,7 +63,6 @@ class LogWriter:
         self._writing: list[Group] = []
         self._waiting = 0
         self._marks: dict[tuple[ConversationId, UserId], Watermark] = {}
-        self._is_stopping = False
         self._wakeup = Wakeup()
         self._room = trio.lowlevel.ParkingLot()
         self.on_marks: Callable[[Sequence[Watermark]], None] = lambda marks: None
@@ -96,21 +95,21 @@ class LogWriter:
         self._marks[key] = merged(old, watermark)
         self._wakeup.set()
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until asked to stop, then write what still waits and return."""
-        self._is_stopping = False
+        stop = trap_stop()
+        task_status.started()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._hear_stop)
-            while self._groups or not self._is_stopping:
+            nursery.start_soon(self._wake_at, stop)
+            while self._groups or not stop.is_set():
                 await self._wakeup.wait()
                 while self._groups or self._marks:
                     if not await self._write() and not self._groups:
                         break  # marks that could not be written wait for the next reason to write
             nursery.cancel_scope.cancel()
 
-    async def _hear_stop(self) -> None:
-        await stop_requested()
-        self._is_stopping = True
+    async def _wake_at(self, stop: trio.Event) -> None:
+        await stop.wait()
         self._wakeup.set()
 
     async def _write(self) -> bool:

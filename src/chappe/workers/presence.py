@@ -110,7 +110,9 @@ class PresenceServer:
         if not connection.note((Presence, user), codec.encode(note)):
             self._metrics.notes_dropped.inc()
 
-    async def _grants(self, viewer: UserId, users: frozenset[UserId]) -> dict[UserId, tuple[Rights, int | None]]:
+    async def _grants(
+        self, viewer: UserId, users: frozenset[UserId]
+    ) -> dict[UserId, tuple[Rights, int | None]]:
         people = await self._users.people({viewer, *users})
         if viewer not in people:
             return {}

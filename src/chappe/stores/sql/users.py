@@ -7,7 +7,7 @@ theirs; that a name, a number and a list version are taken once is checked here,
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import msgspec
@@ -241,10 +241,12 @@ class SqlUserStore:
         )
         return sorted(rows, key=lambda row: (folded(row.name or row.username), row.user))
 
-    async def has_contact(self, owner: UserId, user: UserId) -> bool:
-        """Return whether `user` is among the contacts of `owner`."""
-        wanted = contacts.c.owner == owner, contacts.c.user == user
-        return await self._database.read(lambda connection: _is_there(connection, *wanted))
+    async def who_has_contact(self, user: UserId, owners: Collection[UserId]) -> set[UserId]:
+        """Return which of `owners` have `user` among their contacts."""
+        statement = select(contacts.c.owner).where(contacts.c.user == user, contacts.c.owner.in_(owners))
+        return await self._database.read(
+            lambda connection: {UserId(owner) for owner in connection.execute(statement).scalars()}
+        )
 
     async def put_direct(self, direct: Direct) -> None:
         """Remember a one-to-one conversation; doing so twice is no error."""
@@ -267,18 +269,24 @@ class SqlUserStore:
 
     async def person(self, user: UserId) -> Person | None:
         """Return settings and last seen."""
+        return (await self.people([user])).get(user)
 
-        def work(connection: Connection) -> Person | None:
-            row = connection.execute(
-                select(people.c.online, people.c.last_seen, people.c.last_seen_ms).where(
-                    people.c.user == user
-                )
-            ).one_or_none()
-            if row is None:
-                return None
-            return Person(user, Settings(Privacy(row.online), Privacy(row.last_seen)), row.last_seen_ms)
+    async def people(self, users: Collection[UserId]) -> dict[UserId, Person]:
+        """Return settings and last seen of several accounts; unknown ones are left out."""
+        columns = people.c.user, people.c.online, people.c.last_seen, people.c.last_seen_ms
+        statement = select(*columns).where(people.c.user.in_(users))
+
+        def work(connection: Connection) -> dict[UserId, Person]:
+            return {
+                user: Person(user, Settings(Privacy(online), Privacy(last_seen)), last_seen_ms)
+                for user, online, last_seen, last_seen_ms in connection.execute(statement).tuples()
+            }
 
         return await self._database.read(work)
+
+    async def ping(self) -> None:
+        """Return if the store would answer."""
+        await self._database.read(lambda connection: connection.execute(select(1)).close())
 
     async def put_settings(self, user: UserId, settings: Settings) -> None:
         """Replace somebody's settings."""

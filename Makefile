@@ -1,0 +1,53 @@
+# A thin index: what each target does is in the file it names. `make` alone prints this list.
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+READY := $(VENV)/.ready
+
+.PHONY: help demo test run check format bench fuzz kill lock clean
+.DEFAULT_GOAL := help
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+$(READY): requirements/dev.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Chappe needs Python 3.11 or later; set PYTHON=/path/to/it."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "This Python cannot make virtual environments; on Debian: apt-get install python3-venv"; exit 1; }
+	@echo "Setting up $(VENV): about a minute, once."
+	@rm -rf $(VENV) && $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --require-hashes --progress-bar on -r requirements/dev.lock
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+demo: $(READY) ## two people talk through a real server, in under half a minute
+	@$(RUN) -m chappe.demo
+
+test: check ## everything: lint, types, all tests with coverage
+	@$(RUN) -m coverage erase
+	@COVERAGE_PROCESS_START=pyproject.toml $(RUN) -m coverage run -m pytest
+	@$(RUN) -m coverage combine --quiet && $(RUN) -m coverage report --skip-covered --fail-under=85
+
+run: $(READY) ## the server alone, with its data in ./var
+	@$(VENV)/bin/chappe serve --config config/chappe.toml
+
+check: $(READY) ## lint and types
+	@$(VENV)/bin/ruff format --check --quiet . && $(VENV)/bin/ruff check --quiet . && $(VENV)/bin/mypy
+
+format: $(READY) ## put the source into its one format
+	@$(VENV)/bin/ruff format . && $(VENV)/bin/ruff check --fix .
+
+bench: $(READY) ## the figures of docs/performance.md, on this machine
+	@$(RUN) -m bench
+
+fuzz: $(READY) ## the protocol core against random input, ten minutes
+	@$(RUN) tests/chappe/protocol/fuzz.py
+
+kill: $(READY) ## the kill test, longer: a hundred kills
+	@CHAPPE_KILLS=100 $(RUN) -m pytest tests/system/test_kill.py
+
+lock: ## pin the dependencies anew (needs uv)
+	uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header pyproject.toml -o requirements/run.lock
+	uv pip compile -q --generate-hashes --python-version 3.11 --universal --no-header pyproject.toml --group dev --group bench -o requirements/dev.lock
+
+clean: ## remove what was built
+	rm -rf $(VENV) .cache .coverage* htmlcov dist .hypothesis
