@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..crypto import envelope, sessions
@@ -42,7 +41,7 @@ class Needs:
     """What must be fetched before a row can be encrypted: device lists, or a prekey bundle for each device."""
 
     lists: tuple[UserId, ...] = ()
-    bundles: Mapping[UserId, tuple[DeviceId, ...]] = MappingProxyType({})
+    bundles: Mapping[UserId, tuple[DeviceId, ...]] = field(default_factory=dict)
 
 
 def write(tx: Tx, own: Own, peer: UserId, text: str, reply_to: MessageId | None) -> Message:
