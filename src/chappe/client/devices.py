@@ -80,7 +80,7 @@ class OwnDevices:
                     continue
                 raise
             answer = DeviceList(self._own.user, self._own.account_public, update.signed)
-            await self._database.run(people.learn, self._own, answer)
+            await self._database.run(people.learn, self._own, self._own.user, answer)
             return
 
 

@@ -29,9 +29,7 @@ class Directory:
         """
         answer = await link.call("devices.get", UserRef(user), DeviceList)
         try:
-            if answer.user != user:
-                raise ServerLied("The server gave somebody else's device list; it was not used.")
-            is_new = await self._database.run(people.learn, self._own, answer)
+            is_new = await self._database.run(people.learn, self._own, user, answer)
         except ServerLied as error:
             self._hub.publish([ServerSuspected(str(error))])
             raise

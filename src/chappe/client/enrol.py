@@ -184,7 +184,7 @@ def _complete(tx: Tx, draft: Profile, devices: DeviceList) -> Me:
     done = Profile(draft.server, draft.user, draft.username, draft.phone, draft.device_name, complete=True)
     profile.put_profile(tx, done)
     me, own = profile.identity(tx)
-    people.learn(tx, own, devices)
+    people.learn(tx, own, own.user, devices)
     person = people.get_person(tx, own.user)
     if person is None or own.device not in person.active:
         raise ServerLied("The account's device list does not name this device; start again.")

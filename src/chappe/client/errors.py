@@ -38,7 +38,7 @@ class Unreachable(NoConnection):
 
 
 class Offline(Unreachable):
-    """The client is not connected now, or the connection broke before the answer came: whether it was done is unknown."""
+    """There is no connection now, or it broke before the answer came: whether it was done is unknown."""
 
 
 class Refused(NoConnection):

@@ -1,8 +1,8 @@
 """What happens, as typed events, and the hub that hands each event to every subscriber.
 
-A subscriber that does not keep up loses its oldest events and finds one `EventsLost` with their number in their place: nothing
-else of the client ever waits for an application, and the store still has every message. Rejected: blocking the
-connection (one stuck window would stop receipts), and an unbounded queue.
+A subscriber that does not keep up loses its oldest events and finds one `EventsLost` with their number in their
+place: nothing of the client ever waits for an application, and the store still has every message. Rejected: blocking
+the connection (one stuck window would stop receipts), and an unbounded queue.
 """
 
 from __future__ import annotations
@@ -63,7 +63,10 @@ class ConnectionChanged:
 
 @dataclass(frozen=True, slots=True)
 class IdentityChanged:
-    """Somebody's account key is a new one: a new registration, or a server in the middle. Messages to it wait for `trust`."""
+    """Somebody's account key is a new one: a new registration, or a server in the middle.
+
+    Messages to it wait for `trust`.
+    """
 
     user: UserId
 
@@ -82,7 +85,7 @@ class Undecryptable:
 
 @dataclass(frozen=True, slots=True)
 class ServerSuspected:
-    """The server showed something that an honest one never shows: a forged or older device list, a hole in a sender's messages."""
+    """The server showed what an honest one never shows: a forged or older device list, a hole in a sender's messages."""
 
     what: str
 

@@ -24,7 +24,7 @@ from .store.people import KnownDevice, Person
 from .store.profile import Own
 
 
-class NeedList(Exception):  # noqa: N818 - a request, not an error
+class NeedList(Exception):
     """A message came from a device that no known list names: fetch the list of `user` and run the step again."""
 
     def __init__(self, user: UserId) -> None:

@@ -130,11 +130,11 @@ def _session(
         raise ServerLied(f"The server gave a prekey bundle that does not verify: {error}") from error
 
 
-def accepted(tx: Tx, own: Own, cid: Cid, id: MessageId) -> Message | None:
+def accepted(tx: Tx, own: Own, cid: Cid, message: MessageId) -> Message | None:
     """Take in SENT; return the message if it changed."""
     outbox.remove(tx, cid)
-    profile.saw(tx, id)
-    return _own_message(tx, own, cid) if messages.accepted(tx, own.device, cid, id) else None
+    profile.saw(tx, message)
+    return _own_message(tx, own, cid) if messages.accepted(tx, own.device, cid, message) else None
 
 
 def failed(tx: Tx, own: Own, cid: Cid, reason: str) -> Message | None:

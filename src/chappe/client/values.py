@@ -18,7 +18,7 @@ class ConnectionState(Enum):
 
 
 class DeliveryState(IntEnum):
-    """How far a message got. Grows, but for FAILED, which is final. Incoming messages are DELIVERED or READ (by oneself)."""
+    """How far a message got. Grows, but for FAILED, which is final. Incoming ones are DELIVERED, or READ by oneself."""
 
     FAILED = 0
     QUEUED = 1

@@ -1,1 +1,1 @@
-"""The client's encrypted store: one SQLite file, one thread, one transaction per step. Imports nothing of the network."""
+"""The client's encrypted store: one SQLite file, one thread, one transaction per step. No network in here."""

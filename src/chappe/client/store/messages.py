@@ -36,12 +36,12 @@ LEFT JOIN conversations c ON c.conv = m.conv
 
 
 def _message(tx: Tx, row: Any) -> Message:
-    cid, conv, peer, sender, device, mine, id, at_ms, state, sealed, reason, delivered, read, own_read = row
+    cid, conv, peer, sender, device, mine, id_, at_ms, state, sealed, reason, delivered, read, own_read = row
     body = None
     if sealed is not None:
         body = msgspec.msgpack.decode(tx.open("messages", device + cid, sealed), type=_Body)
     if state == DeliveryState.SENT:
-        state = _ticks(id, delivered, read) if mine else _ticks(id, id, own_read)
+        state = _ticks(id_, delivered, read) if mine else _ticks(id_, id_, own_read)
     return Message(
         cid=Cid(cid),
         conv=ConversationId(conv),
@@ -49,19 +49,19 @@ def _message(tx: Tx, row: Any) -> Message:
         sender=UserId(sender),
         device=DeviceId(device),
         mine=bool(mine),
-        id=id,
+        id=id_,
         text=None if body is None else body.text,
         reply_to=None if body is None else body.reply_to,
-        at_ms=millis(id) if id else at_ms,
+        at_ms=millis(id_) if id_ else at_ms,
         state=DeliveryState(state),
         reason=reason,
     )
 
 
-def _ticks(id: bytes, delivered: bytes | None, read: bytes | None) -> DeliveryState:
-    if read is not None and id <= read:
+def _ticks(message: bytes, delivered: bytes | None, read: bytes | None) -> DeliveryState:
+    if read is not None and message <= read:
         return DeliveryState.READ
-    if delivered is not None and id <= delivered:
+    if delivered is not None and message <= delivered:
         return DeliveryState.DELIVERED
     return DeliveryState.SENT
 
@@ -132,12 +132,12 @@ def get(tx: Tx, device: DeviceId, cid: Cid) -> Message | None:
     return None if row is None else _message(tx, row)
 
 
-def accepted(tx: Tx, device: DeviceId, cid: Cid, id: MessageId) -> bool:
+def accepted(tx: Tx, device: DeviceId, cid: Cid, message: MessageId) -> bool:
     """Give an own message its id; return whether it had none."""
     return bool(
         tx.run(
             "UPDATE messages SET id = ?, state = ? WHERE device = ? AND cid = ? AND id IS NULL",
-            *(id, DeliveryState.SENT, device, cid),
+            *(message, DeliveryState.SENT, device, cid),
         )
     )
 
@@ -164,7 +164,11 @@ def page(tx: Tx, conv: ConversationId, before: MessageId | None, limit: int) -> 
 
 def missing(tx: Tx, conv: ConversationId, ids: list[MessageId]) -> list[MessageId]:
     """Return those ids that are not here."""
-    return [id for id in ids if tx.one("SELECT 1 FROM messages WHERE conv = ? AND id = ?", conv, id) is None]
+    return [
+        message
+        for message in ids
+        if tx.one("SELECT 1 FROM messages WHERE conv = ? AND id = ?", conv, message) is None
+    ]
 
 
 def unreadable(tx: Tx, device: DeviceId, most_asks: int, limit: int) -> list[Cid]:

@@ -99,7 +99,8 @@ def get(tx: Tx, cid: Cid) -> Queued | None:
 
 def heads(tx: Tx) -> list[Queued]:
     """Return the first row of every conversation, oldest first."""
-    rows = tx.all(_SELECT + "WHERE seq IN (SELECT min(seq) FROM outbox GROUP BY conv) ORDER BY seq")
+    first = "WHERE seq IN (SELECT min(seq) FROM outbox GROUP BY conv) ORDER BY seq"
+    rows = tx.all(_SELECT + first)
     return [_queued(tx, row) for row in rows]
 
 

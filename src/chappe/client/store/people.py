@@ -70,13 +70,15 @@ def _put_person(tx: Tx, person: Person) -> None:
     tx.run("INSERT OR REPLACE INTO people VALUES (?, ?)", person.user, sealed)
 
 
-def learn(tx: Tx, own: Own, answer: calls.DeviceList) -> bool:
-    """Take in a device list as the server gave it; return whether the account's key is another one than before.
+def learn(tx: Tx, own: Own, user: UserId, answer: calls.DeviceList) -> bool:
+    """Take in a device list as the server gave it for `user`; return whether the account's key is a new one.
 
     Raises: `ServerLied` for a list that must not be used; what was known stays.
     """
-    known = get_person(tx, answer.user)
-    expected = own.account_public if answer.user == own.user else answer.account_key
+    if answer.user != user:
+        raise ServerLied("The server gave somebody else's device list; it was not used.")
+    known = get_person(tx, user)
+    expected = own.account_public if user == own.user else answer.account_key
     if answer.account_key != expected:
         raise ServerLied("The server gave another key for the own account; it was not used.")
     versions = known.versions if known else {}
@@ -98,11 +100,11 @@ def learn(tx: Tx, own: Own, answer: calls.DeviceList) -> bool:
         }
         entries = gone | entries
     elif known is not None:
-        tx.run("DELETE FROM sessions WHERE user = ?", answer.user)
+        tx.run("DELETE FROM sessions WHERE user = ?", user)
     _put_person(
         tx,
         Person(
-            answer.user,
+            user,
             answer.account_key,
             known.trusted_key if known else answer.account_key,
             answer.signed,

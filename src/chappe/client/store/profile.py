@@ -25,7 +25,7 @@ _NEWEST: Final = "newest"
 
 
 class Profile(Struct, frozen=True):
-    """The device's account. `complete` is set once the server has taken the device in; before, it may be tried again."""
+    """The device's account. `complete`: the server has taken the device in; before, it may be tried again."""
 
     server: str
     user: UserId
