@@ -47,7 +47,7 @@ from .http.app import Insight, serve_http
 from .ids import HybridClock
 from .logs import configure, on_supervisor_event
 from .metrics import Metrics
-from .ports import KeyStore, MessageStore, UserStore
+from .ports import KeyStore, UserStore
 from .settings import Settings
 from .stores.folder import open_data_folder
 from .stores.sql.engine import open_database
@@ -192,8 +192,7 @@ class Node:
         for connection in self.hub:
             connection.go_away("The server is stopping.", (0.0, timing.goaway_spread_s))
         with trio.move_on_after(timing.drain_s):
-            while len(self.hub):
-                await trio.sleep(0.05)
+            await self.hub.emptied()
 
     def _add_gauges(self) -> None:
         gauge = self.metrics.gauge
@@ -215,7 +214,6 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
     """
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(open_data_folder(settings.stores.data))
-        deadline_s = settings.stores.deadline_s
         url = settings.stores.users_url or f"sqlite:///{folder / 'users.sqlite'}"
         database = await stack.enter_async_context(open_database(url))
         messages = await stack.enter_async_context(open_message_store(folder / "messages.sqlite"))

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 
+import trio
+
 from ..ids import DeviceId, UserId
 from ..protocol.codes import CloseCode
 from .connection import Connection
@@ -20,13 +22,20 @@ class Hub:
         self._all: set[Connection] = set()
         self._by_device: dict[DeviceId, Connection] = {}
         self._by_user: dict[UserId, set[Connection]] = {}
-        self.on_presence: Callable[[UserId, bool], None] = lambda user, is_online: None
+        self._empty: trio.Event | None = None
+        self.on_presence: Callable[[UserId], None] = lambda _user: None
 
     def __len__(self) -> int:
         return len(self._all)
 
     def __iter__(self) -> Iterator[Connection]:
         return iter(tuple(self._all))
+
+    async def emptied(self) -> None:
+        """Wait until nobody is connected any more."""
+        if self._all:
+            self._empty = trio.Event()
+            await self._empty.wait()
 
     def users(self) -> tuple[UserId, ...]:
         """Return the accounts that are connected here."""
@@ -49,11 +58,13 @@ class Hub:
         if older is not None:
             older.close(CloseCode.REPLACED, "This device connected anew.")
         elif len(self._by_user[user]) == 1:
-            self.on_presence(user, True)
+            self.on_presence(user)
 
     def leave(self, connection: Connection) -> None:
         """Forget a connection."""
         self._all.discard(connection)
+        if not self._all and self._empty is not None:
+            self._empty.set()
         if connection.user is None or connection.device is None:
             return
         if self._by_device.get(connection.device) is connection:
@@ -62,12 +73,12 @@ class Hub:
         connections.discard(connection)
         if not connections:
             del self._by_user[connection.user]
-            self.on_presence(connection.user, False)
+            self.on_presence(connection.user)
 
     def of_device(self, device: DeviceId) -> Connection | None:
         """Return a device's connection."""
         return self._by_device.get(device)
 
     def of_user(self, user: UserId) -> Collection[Connection]:
-        """Return an account's connections; iterate over a copy when closing any."""
+        """Return an account's connections."""
         return self._by_user.get(user, ())

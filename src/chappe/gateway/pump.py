@@ -12,7 +12,6 @@ from collections.abc import Callable
 
 import trio
 
-from ..domain.messages import InboxRow
 from ..ids import MessageId, floor_id
 from ..metrics import Metrics
 from ..ports import MessageStore

@@ -118,9 +118,10 @@ class Router:
         note = codec.encode(Typing(typing.conv, typing.active, connection.user))
         for device in audience.devices:
             other = self._hub.of_device(device)
-            if other is not None and other.user != connection.user:
-                if not other.note((Typing, typing.conv, connection.user), note):
-                    self._metrics.notes_dropped.inc()
+            if other is None or other.user == connection.user:
+                continue
+            if not other.note((Typing, typing.conv, connection.user), note):
+                self._metrics.notes_dropped.inc()
 
     async def _accept(self, connection: Connection, send: Send) -> StoredMessage | None:
         """Return the message to store, or None when it was answered (or will be) from an earlier try.

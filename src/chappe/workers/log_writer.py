@@ -65,7 +65,7 @@ class LogWriter:
         self._marks: dict[tuple[ConversationId, UserId], Watermark] = {}
         self._wakeup = Wakeup()
         self._room = trio.lowlevel.ParkingLot()
-        self.on_marks: Callable[[Sequence[Watermark]], None] = lambda marks: None
+        self.on_marks: Callable[[Sequence[Watermark]], None] = lambda _marks: None
 
     @property
     def waiting(self) -> int:

@@ -98,7 +98,7 @@ class PresenceServer:
             self._metrics.store_failures.labels("last_seen").inc()
             self._seen = {**seen, **self._seen}
 
-    def _changed(self, user: UserId, _is_online: bool) -> None:
+    def _changed(self, user: UserId) -> None:
         self._seen[user] = now_ms = self._now_ms()
         self._wakeup.set()
         for connection, right in self._watchers.get(user, {}).items():
