@@ -26,7 +26,7 @@ from . import outgoing
 from .connector import Connector
 from .devices import OwnDevices
 from .errors import NotFound, SendFailed
-from .events import EventHub, EventsLost, EventStream, MessageChanged
+from .events import ConnectionChanged, EventHub, EventsLost, EventStream, MessageChanged
 from .store import messages, people, profile
 from .store.database import Database, open_database
 from .values import (
@@ -155,7 +155,7 @@ class Client:
     async def wait(self, cid: Cid, state: DeliveryState) -> Message:
         """Wait until a message that was written here got at least this far.
 
-        Raises: `SendFailed`, `NotFound`.
+        Raises: `SendFailed`, `NotFound`, `Refused` when the connection ended for good meanwhile.
         """
         with self._hub.subscribe() as stream:
             message = await self.message(cid)
@@ -167,6 +167,8 @@ class Client:
                         message = changed
                     case EventsLost():
                         message = await self.message(cid)
+                    case ConnectionChanged() if self._connector.refused is not None:
+                        raise self._connector.refused
                     case _:
                         pass
         return message

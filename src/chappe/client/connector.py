@@ -22,7 +22,7 @@ from ..crypto.keys import DeviceKeys
 from ..ids import Cid, UserId
 from ..protocol.frames import Frame
 from .directory import Directory
-from .errors import Offline, Refused, Unreachable
+from .errors import NoConnection, Offline, Refused, Unreachable
 from .events import ConnectionChanged, EventHub
 from .keeper import Keeper
 from .link import Link
@@ -41,7 +41,10 @@ GOODBYE_S: Final = 3.0
 
 
 class Connector:
-    """The client's way to its server. `state` is for reading; `presence` holds what this connection heard."""
+    """The client's way to its server. `state` and `refused` are for reading.
+
+    `presence` holds what this connection heard, `watched` what each is to report, `fresh` is the sender's.
+    """
 
     def __init__(
         self, database: Database, own: Own, hub: EventHub, server: str, ssl_context: ssl.SSLContext | None
@@ -58,7 +61,7 @@ class Connector:
         self.fresh: set[Cid] = set()
         self._link: Link | None = None
         self._sender: Sender | None = None
-        self._refused: Refused | None = None
+        self.refused: Refused | None = None
         self._is_drained = False
         self._is_closing = False
         self._changed = trio.Event()
@@ -66,8 +69,8 @@ class Connector:
     @property
     def link(self) -> Link:
         """The connection. Raises: `Refused`, `Offline`."""
-        if self._refused is not None:
-            raise self._refused
+        if self.refused is not None:
+            raise self.refused
         if self._link is None:
             raise Offline("There is no connection now; wait until the client is online.")
         return self._link
@@ -80,8 +83,8 @@ class Connector:
     async def online(self) -> None:
         """Wait until signed in and drained. Raises: `Refused`."""
         while not self._is_drained:
-            if self._refused is not None:
-                raise self._refused
+            if self.refused is not None:
+                raise self.refused
             await self._changed.wait()
 
     async def run(self) -> None:
@@ -90,21 +93,21 @@ class Connector:
         while not self._is_closing:
             self._set(ConnectionState.CONNECTING)
             wait_s: tuple[float, float] | None = None
+            reason = "The client is stopping, or something in it crashed."
             try:
                 async with dial(self._server, self._ssl_context) as wire:
                     wait_s = await self._work(wire)
                 reason = "The server asked to reconnect."
-            except Refused as refused:
-                self._refused = refused
-                self._set(ConnectionState.OFFLINE, str(refused))
-                return
-            except Unreachable as error:
+            except NoConnection as error:
                 reason = str(error)
+                if isinstance(error, Refused):
+                    self.refused = error
+                    return
             finally:
                 was_drained, self._is_drained = self._is_drained, False
                 self._link = self._sender = None
                 self.presence.clear()
-            self._set(ConnectionState.OFFLINE, reason)
+                self._set(ConnectionState.OFFLINE, reason)
             tries = 0 if was_drained else tries + 1
             most_s = min(MOST_WAIT_S, FIRST_WAIT_S * 2**tries)
             await trio.sleep(random.uniform(*(wait_s or (0, most_s))))  # noqa: S311 - spreads load, no secret
@@ -125,6 +128,8 @@ class Connector:
         """
         device, cursor = await self._database.run(_credentials)
         welcome, rest = await wire.sign_in(device, cursor)
+        if welcome.user != self._own.user:
+            raise Unreachable("The server took this device for another account's.")
         link = Link(wire, welcome)
         sender = Sender(self._database, self._own, self._hub, self.directory, self.fresh)
         self._link, self._sender = link, sender
@@ -139,7 +144,7 @@ class Connector:
             ).run()
         finally:
             link.end(Unreachable("The connection was closed."))
-        assert link.ended is not None  # noqa: S101 - `end` set it
+        assert link.ended is not None
         if link.wait_s is None or isinstance(link.ended, Refused):
             raise link.ended
         return link.wait_s

@@ -85,7 +85,7 @@ class Undecryptable:
 
 @dataclass(frozen=True, slots=True)
 class ServerSuspected:
-    """The server showed what an honest one never shows: a forged or older device list, a hole in a sender's messages."""
+    """The server showed what an honest one hardly ever does: a forged or older device list, a hole in a chat."""
 
     what: str
 
@@ -133,6 +133,7 @@ class EventStream:
         return self
 
     async def __anext__(self) -> Event:
+        await trio.lowlevel.checkpoint()
         while not self._queue:
             self._arrived = trio.Event()
             await self._arrived.wait()

@@ -51,7 +51,7 @@ class Link:
         self._wakeup = Wakeup()
         self._calls: dict[int, _Pending] = {}
         self._rids = count(1)
-        self._slots = trio.CapacityLimiter(welcome.limits.calls)
+        self._slots = trio.CapacityLimiter(max(1, welcome.limits.calls))
 
     def post(self, frame: Frame) -> None:
         """Put a frame on its way; on a connection that is over nothing happens."""

@@ -175,5 +175,5 @@ def queue_control(tx: Tx, own: Own, peer: UserId, what: Content, renew: DeviceId
 
 def _own_message(tx: Tx, own: Own, cid: Cid) -> Message:
     found = messages.get(tx, own.device, cid)
-    assert found is not None, "the row was written in this step"  # noqa: S101 - narrows the type
+    assert found is not None, "the row was written in this step"
     return found

@@ -34,6 +34,8 @@ from .link import Link
 from .values import PresenceInfo
 
 ANSWER_S: Final = 10.0
+FASTEST_S: Final = 1.0
+"""No server may make a client ping more often than this."""
 
 MAX_BATCHES: Final = 4096
 """WebSocket messages that may wait to be stored. The window of 256 events keeps an honest server far below."""
@@ -49,7 +51,7 @@ class Reader:
         self._hub = hub
         self._presence = presence
         self._now_ms = now_ms
-        every_s = link.welcome.heartbeat_s
+        every_s = max(FASTEST_S, link.welcome.heartbeat_s)
         self._heartbeat = Heartbeat(every_s, min(ANSWER_S, every_s), trio.current_time())
 
     async def run(self, rest: Sequence[Frame], batches: trio.MemorySendChannel[list[Frame]]) -> None:

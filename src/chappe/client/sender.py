@@ -30,6 +30,9 @@ from .store.outbox import Queued
 from .store.profile import Own
 
 MAX_IN_FLIGHT: Final = 32
+ANSWER_S: Final = 30.0
+"""After this long without SENT or ERROR a message is sent again; the server knows it by its cid."""
+
 FIRST_RETRY_S: Final = 0.5
 MOST_RETRY_S: Final = 60.0
 
@@ -53,7 +56,7 @@ class Sender:
         self._directory = directory
         self._fresh = fresh
         self._wakeup = Wakeup()
-        self._in_flight: set[Cid] = set()
+        self._in_flight: dict[Cid, float] = {}  # until when an answer is waited for
         self._retry_at: dict[Cid, float] = {}
         self._tries: dict[Cid, int] = {}
         self._misfits: dict[Cid, int] = {}
@@ -71,7 +74,7 @@ class Sender:
     def answered(self, cids: Sequence[Cid]) -> None:
         """The server has these, or never will; the next ones may go."""
         for cid in cids:
-            self._in_flight.discard(cid)
+            self._in_flight.pop(cid, None)
             for memory in (self._retry_at, self._tries, self._misfits):
                 memory.pop(cid, None)
         if cids:
@@ -83,7 +86,7 @@ class Sender:
             cid = error.cid
             if cid is None or cid not in self._in_flight:
                 continue
-            self._in_flight.discard(cid)
+            self._in_flight.pop(cid, None)
             if error.code is ErrorCode.MISMATCHED_DEVICES:
                 self._misfit(cid)
             else:
@@ -100,10 +103,12 @@ class Sender:
                 rows = await self._database.run(outbox.heads)
                 now = trio.current_time()
                 for row in rows:
+                    is_under_way = self._in_flight.get(row.cid, now) > now
                     is_due = self._retry_at.get(row.cid, now) <= now
-                    if row.cid not in self._in_flight and is_due and len(self._in_flight) < MAX_IN_FLIGHT:
+                    has_room = len(self._in_flight) < MAX_IN_FLIGHT or row.cid in self._in_flight
+                    if is_due and not is_under_way and has_room:
                         await self._send(link, row)
-                waits = [at for cid, at in self._retry_at.items() if cid not in self._in_flight]
+                waits = (*self._retry_at.values(), *self._in_flight.values())
                 with trio.move_on_at(min(waits, default=math.inf)):
                     await self._wakeup.wait()
         except Offline:
@@ -134,7 +139,7 @@ class Sender:
         else:
             is_first_time = cid in self._fresh
             self._fresh.discard(cid)
-            self._in_flight.add(cid)
+            self._in_flight[cid] = trio.current_time() + ANSWER_S
             self._retry_at.pop(cid, None)
             link.post(frame if is_first_time else replace(frame, after=row.after))
 

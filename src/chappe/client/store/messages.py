@@ -143,10 +143,10 @@ def accepted(tx: Tx, device: DeviceId, cid: Cid, message: MessageId) -> bool:
 
 
 def failed(tx: Tx, device: DeviceId, cid: Cid, reason: str) -> bool:
-    """Note that an own message can never be sent; return whether it was waiting."""
+    """Note that an own message can never be sent; return whether it was waiting. Its number is free again."""
     return bool(
         tx.run(
-            "UPDATE messages SET state = ?, reason = ? WHERE device = ? AND cid = ? AND state = ?",
+            "UPDATE messages SET state = ?, reason = ?, number = NULL WHERE device = ? AND cid = ? AND state = ?",
             *(DeliveryState.FAILED, reason, device, cid, DeliveryState.QUEUED),
         )
     )
