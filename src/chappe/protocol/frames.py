@@ -180,7 +180,7 @@ class Sent(Struct, frozen=True, array_like=True, tag=11):
 
 
 class Event(Struct, frozen=True, array_like=True, tag=12):
-    """A durable event. `n` counts up by one within a connection, from 1; `cursor`, when present, is safe to resume from."""
+    """A durable event. `n` counts up by one within a connection, from 1; `cursor`, if any, is safe to resume from."""
 
     n: Counter
     id: Message

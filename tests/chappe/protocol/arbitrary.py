@@ -77,16 +77,16 @@ def _value(random: Random, of: inspect.Type) -> Any:  # noqa: C901, PLR0911, PLR
                 msgspec.msgpack.encode(random.choice((None, [], [1, b"x", {"k": "v"}], "text")))
             )
         case inspect.ListType():
-            return [_value(random, of.item_type) for _ in range(_length(random, of, 3))]
+            return [_value(random, of.item_type) for _ in range(_length(random, of, 3, most=16))]
         case inspect.DictType():
-            count = _length(random, of, 3)
+            count = _length(random, of, 3, most=16)
             return {_value(random, of.key_type): _value(random, of.value_type) for _ in range(count)}
         case _:
             raise TypeError(f"The schema has a type that this generator does not know: {of!r}.")
 
 
-def _length(random: Random, of: Any, usual: int) -> int:
-    """A length at an edge of what the schema allows; the great edges are for tests that want them."""
+def _length(random: Random, of: Any, usual: int, most: int = 4096) -> int:
+    """A length at an edge of what the schema allows, or a usual one where the edge is beyond `most`."""
     low, high = of.min_length or 0, of.max_length if of.max_length is not None else usual
     usual = max(low, min(high, usual))
-    return random.choice((low, usual, high if high <= 4096 else usual))
+    return random.choice((low, usual, high if high <= most else usual))

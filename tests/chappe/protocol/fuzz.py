@@ -142,7 +142,7 @@ def run(seconds: float, seed: int, folder: Path) -> int:
 def main() -> None:
     """Read the arguments and run."""
     parser = argparse.ArgumentParser(description="Fuzz the codec and the session.")
-    parser.add_argument("--seconds", type=float, default=60, help="how long to run (default 60)")
+    parser.add_argument("--seconds", type=float, default=600, help="how long to run (default 600)")
     parser.add_argument("--seed", type=int, default=None, help="where to begin (default: random, printed)")
     parser.add_argument(
         "--save", type=Path, default=Path("fuzz-findings"), help="folder for inputs of findings"

@@ -237,5 +237,5 @@ class BackToBack(RuleBasedStateMachine):
                 assert self.seen == self.events
 
 
-BackToBack.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
+BackToBack.TestCase.settings = settings(stateful_step_count=40)
 test_two_honest_sessions = BackToBack.TestCase
