@@ -95,8 +95,7 @@ class HybridClock:
         value = int.from_bytes(message, "big")
         ms = value >> 80
         counter = (((value >> 64) & 0xFFF) << 14) | ((value >> _NODE_BITS) & 0x3FFF)
-        if (ms, counter) > (self._ms, self._counter):
-            self._ms, self._counter = ms, counter
+        self._ms, self._counter = max((self._ms, self._counter), (ms, counter))
 
     def ahead_ms(self) -> int:
         """Return by how much the newest id is ahead of the wall clock: more than zero after it was set back."""

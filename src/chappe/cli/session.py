@@ -82,11 +82,15 @@ async def find(client: Client, who: str) -> UserId:
     Raises:
         CommandError: nobody by that name here.
     """
-    if who == client.me.username:
-        return client.me.user
     try:
         return await client.find(who)
     except NotFound:
+        # Somebody who wrote to this device and is no contact is shown by the id, and can be answered by it.
+        strangers = [
+            one.peer for one in await client.conversations() if one.peer.hex().startswith(who.lower())
+        ]
+        if len(strangers) == 1 and who:
+            return strangers[0]
         raise CommandError(
             f"Nobody called {visible(who)!r} here: run `chappe contacts add {visible(who)}` first."
         ) from None

@@ -68,17 +68,17 @@ class Pump:
         sent = 0
         now = trio.current_time()
         horizon = self._horizon()
-        while live:
+        while live and connection.lost is None:
             if not connection.window.has_room:
                 self._metrics.deliveries.inc(sent)
                 sent = 0
                 await _until_window(connection)
-                continue  # the queue may have overflowed meanwhile
+                continue  # the queue may have overflowed meanwhile: then what is left is newer than what is lost
             row = live.popleft()
             if row.id in seen:
                 continue
             cursor = None
-            if not live and connection.lost is None:
+            if not live:
                 cursor = connection.safe = max(connection.safe, horizon)
             connection.deliver(row, cursor, now)
             sent += 1

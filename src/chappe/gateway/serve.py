@@ -78,7 +78,7 @@ async def _converse(
             child(_write, connection, ws, id="writer", restart=Restart.TEMPORARY, significant=True),
             child(_read, connection, ws, handlers, id="reader", restart=Restart.TEMPORARY, significant=True),
         ],
-        name=str(connection.id),
+        name="session",
         intensity=PUMP_CRASHES,
         period_s=PUMP_PERIOD_S,
         auto_shutdown=AutoShutdown.ANY_SIGNIFICANT,

@@ -10,9 +10,14 @@ every connection that asked it something.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar, TypeVarTuple, Unpack
+from typing import Final, TypeVar, TypeVarTuple, Unpack
 
 import trio
+
+# For `sys.setswitchinterval`, at start: a thread that comes back from its driver waits this long for a busy
+# trio thread to let it in. Under Python's own 5 ms an append took 100 ms and more (bench/log_append.py
+# --busy).
+SWITCH_INTERVAL_S: Final = 0.0005
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

@@ -86,7 +86,7 @@ def _count(connection: Connection, device: DeviceId) -> tuple[int, int]:
         .where(one_time_keys.c.device == device)
         .group_by(one_time_keys.c.kind)
     ).all()
-    counts = dict(row._tuple() for row in rows)
+    counts = dict(rows)
     return counts.get(KeyKind.X25519, 0), counts.get(KeyKind.ML_KEM_768, 0)
 
 
@@ -132,4 +132,4 @@ def _take(connection: Connection, device: DeviceId, kind: KeyKind) -> tuple[int,
     if taken is None:
         return None
     connection.execute(insert(spent_keys).values(device=device, kind=kind, id=taken.id))
-    return taken._tuple()
+    return taken[0], taken[1], taken[2]

@@ -146,7 +146,7 @@ class SqlUserStore:
 
         def work(connection: Connection) -> Device | None:
             row = connection.execute(_DEVICE.where(devices.c.device == device)).one_or_none()
-            return None if row is None else Device(*row._tuple())
+            return None if row is None else Device(*row)
 
         return await self._database.read(work)
 
@@ -156,7 +156,7 @@ class SqlUserStore:
             devices.c.linked_ms, devices.c.device
         )
         return await self._database.read(
-            lambda connection: [Device(*row._tuple()) for row in connection.execute(statement)]
+            lambda connection: [Device(*row) for row in connection.execute(statement)]
         )
 
     async def put_pending(self, pending: PendingDevice) -> None:
@@ -237,7 +237,7 @@ class SqlUserStore:
             .where(contacts.c.owner == owner)
         )
         rows = await self._database.read(
-            lambda connection: [ContactRow(*row._tuple()) for row in connection.execute(statement)]
+            lambda connection: [ContactRow(*row) for row in connection.execute(statement)]
         )
         return sorted(rows, key=lambda row: (folded(row.name or row.username), row.user))
 
@@ -263,7 +263,7 @@ class SqlUserStore:
             row = connection.execute(
                 select(directs.c.one, directs.c.other).where(directs.c.conv == conv)
             ).one_or_none()
-            return None if row is None else Direct(conv, row._tuple())
+            return None if row is None else Direct(conv, (row.one, row.other))
 
         return await self._database.read(work)
 
@@ -322,7 +322,7 @@ class SqlUserStore:
     async def _account(self, wanted: ColumnElement[bool]) -> Account | None:
         def work(connection: Connection) -> Account | None:
             row = connection.execute(_ACCOUNT.where(wanted)).one_or_none()
-            return None if row is None else Account(*row._tuple())
+            return None if row is None else Account(*row)
 
         return await self._database.read(work)
 
@@ -368,5 +368,5 @@ def _pending(connection: Connection, device: DeviceId) -> PendingDevice | None:
     ).one_or_none()
     if row is None:
         return None
-    user, key, name, prekeys, expires_ms, sealed = row._tuple()
+    user, key, name, prekeys, expires_ms, sealed = row
     return PendingDevice(device, user, key, name, _decode_prekeys(prekeys), expires_ms, sealed)
