@@ -1,9 +1,9 @@
 """What one stored message costs the embedded store: CPU, wall time and fsyncs, by batch size.
 
-`python bench/log_append.py [--busy] [--receipts] [--people N] [FOLDER]`: messages of 150 bytes with one wrap of 100
-go through the real `append()`; `--busy` keeps the trio thread computing meanwhile, as a loaded gateway would, and
-`--receipts` adds two watermarks to each message. Put FOLDER on the disk that matters. fsyncs are counted by strace,
-in a second run, where it is installed.
+`python bench/log_append.py [--busy] [--receipts] [--people N] [FOLDER]`: messages of 150 bytes with one wrap
+of 100 go through the real `append()`; `--busy` keeps the trio thread computing meanwhile, as a loaded gateway
+would, and `--receipts` adds two watermarks to each message. Put FOLDER on the disk that matters. fsyncs are
+counted by strace, in a second run, where it is installed.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from chappe.domain.messages import StoredMessage, Watermark
 from chappe.ids import Cid, ConversationId, DeviceId, HybridClock, UserId
 from chappe.protocol.frames import Kind
 from chappe.stores.sqlite.messages import open_message_store
+from chappe.stores.threads import SWITCH_INTERVAL_S
 
 BATCHES = (1, 8, 64, 256)
 
@@ -98,8 +99,8 @@ def count_fsyncs(batch: int, options: argparse.Namespace) -> str:
         str(options.folder),
     ]
     counted = subprocess.run(
-        ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync", *again, *(["--receipts"] if options.receipts else [])],
-        capture_output=True, text=True, check=True,
+        ["strace", "-f", "-c", "-e", "trace=fsync,fdatasync", *again, *(["--receipts"] if options.receipts
+        else [])], capture_output=True, text=True, check=True,
     )  # fmt: skip
     calls = sum(
         int(line.split()[3]) for line in counted.stderr.splitlines() if re.search(r" f(data)?sync$", line)
@@ -116,6 +117,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=100, help="how many people write to each other")
     parser.add_argument("--only", type=int, help="one batch size, without counting fsyncs")
     options = parser.parse_args()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     print("batch messages/s CPU us/msg p50 ms    p99 ms fsyncs/append")
     for batch in BATCHES if options.only is None else (options.only,):
         with tempfile.TemporaryDirectory(dir=options.folder) as folder:

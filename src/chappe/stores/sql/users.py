@@ -177,7 +177,7 @@ class SqlUserStore:
         """Return an announced device, expired or linked ones too until `expire` drops them."""
         return await self._database.read(lambda connection: _pending(connection, device))
 
-    async def replace_device_list(  # noqa: PLR0913 (the port's signature)
+    async def replace_device_list(
         self,
         user: UserId,
         signed: bytes,

@@ -28,8 +28,8 @@ BUSY_MS: Final = (
     4_000  # under the gateway's 5 s write deadline, so that the reason is heard before time is up
 )
 PAGE_BYTES: Final = 8_192  # half the system calls of SQLite's 4,096
-CHECKPOINT_PAGES: Final = 2_000  # 16 MiB of WAL, four times SQLite's own: hot pages are copied once, not four
-times CACHE_KIB: Final = 16_384
+CHECKPOINT_PAGES: Final = 2_000  # 16 MiB of WAL, four times SQLite's own: hot pages are copied less often
+CACHE_KIB: Final = 16_384
 
 _SCHEMA: Final = """
 CREATE TABLE journal (seq INTEGER PRIMARY KEY, batch BLOB NOT NULL);

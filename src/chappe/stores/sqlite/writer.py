@@ -123,7 +123,7 @@ class Writer:
 
     def _write_journal(self, batch: bytes) -> int:
         seq = self._connection.execute("INSERT INTO journal (batch) VALUES (?)", (batch,)).lastrowid
-        assert seq is not None  # noqa: S101 (the type is for statements that insert nothing)
+        assert seq is not None  # the type has None for statements that insert nothing
         return seq
 
     def _execute_moves(self, count: int) -> None:
