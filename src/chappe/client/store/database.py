@@ -22,7 +22,7 @@ import trio
 from ...errors import DataFolderInUse
 from ...stores.folder import open_data_folder
 from ..errors import NoProfile, StoreDamaged, StoreInUse, WrongPassphrase
-from .vault import Kdf, Random, Vault
+from .vault import Kdf, Random, Vault, new_kdf
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -152,7 +152,7 @@ def _open(path: Path, passphrase: str, now_ms: Callable[[], int], random: Random
 
 
 def _create(connection: sqlite3.Connection, passphrase: str, random: Random) -> None:
-    kdf = Kdf(random(16))
+    kdf = new_kdf(random)
     proof = Vault(passphrase, kdf, random).seal(b"vault", _PROOF)
     connection.execute("BEGIN IMMEDIATE")
     schema = resources.files(__package__).joinpath("schema.sql").read_text()

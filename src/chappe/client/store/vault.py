@@ -24,8 +24,17 @@ class Kdf(Struct, frozen=True):
     """How the key was made: salt (16 bytes) and libsodium's limits."""
 
     salt: bytes
-    operations: int = bindings.crypto_pwhash_argon2id_OPSLIMIT_INTERACTIVE
-    memory_bytes: int = bindings.crypto_pwhash_argon2id_MEMLIMIT_INTERACTIVE
+    operations: int
+    memory_bytes: int
+
+
+def new_kdf(random: Random) -> Kdf:
+    """Choose how a new store's key is made: a tenth of a second and 64 MiB."""
+    return Kdf(
+        random(16),
+        bindings.crypto_pwhash_argon2id_OPSLIMIT_INTERACTIVE,
+        bindings.crypto_pwhash_argon2id_MEMLIMIT_INTERACTIVE,
+    )
 
 
 class Vault:
@@ -34,7 +43,7 @@ class Vault:
     __slots__ = ("_key", "_random")
 
     def __init__(self, passphrase: str, kdf: Kdf, random: Random) -> None:
-        """Takes a tenth of a second and 64 MiB: call it in a thread."""
+        """Takes the time and memory that `kdf` says: call it in a thread."""
         self._random = random
         self._key: bytes = bindings.crypto_pwhash_alg(
             32,
