@@ -149,23 +149,26 @@ def _idle(idle: Idle) -> str:
 
 
 def _profile(profile: dict[str, Any], phase: Phase) -> str:
-    total = profile["total_s"]
-    lines: dict[tuple[str, str], int] = {}
+    dearest: dict[tuple[str, str], int] = {}
     for name, path, line, _seconds in profile["lines"]:  # dearest first
-        lines.setdefault((name, path), line)
-    rows = [
-        (
-            f"{seconds / total:.1%}",
-            f"{seconds / phase.delivered * 1e6:.1f}",
-            f"`{name}`",
-            f"`{_short(path)}:{lines[name, path]}`",
-        )
-        for name, path, seconds in profile["own"][:PROFILE_LINES]
+        dearest.setdefault((name, path), line)
+
+    def row(name: str, path: str, seconds: float) -> tuple[str, ...]:
+        where = f"`{_short(path)}:{dearest[name, path]}`" if (name, path) in dearest else ""
+        per_message = seconds / phase.delivered * 1e6
+        return f"{seconds / profile['total_s']:.1%}", f"{per_message:.1f}", f"`{name}`", where
+
+    def table(times: list[tuple[str, str, float]]) -> str:
+        head = ("share", "us/message", "function", "dearest line")
+        return _aligned(head, [row(*entry) for entry in times[:PROFILE_LINES]], right=(0, 1))
+
+    ours = [
+        entry for entry in profile["below"] if "/src/chappe/gateway/" in entry[1] or "/workers/" in entry[1]
     ]
     return (
-        f"Where the event loop's thread spends its CPU time at {phase.in_flight} in flight "
-        f"(own time, sampled; {phase.loop_us:.0f} us per message while sampled):\n\n"
-        + _aligned(("share", "us/message", "function", "dearest line"), rows, right=(0, 1))
+        f"The CPU time of the event loop's thread at {phase.in_flight} in flight, {phase.loop_us:.0f} us per message "
+        f"while sampled. By function, without what it calls:\n\n{table(profile['own'])}\n\n"
+        f"The server's own functions, with what they call:\n\n{table(ours)}"
     )
 
 

@@ -1,26 +1,60 @@
-"""A profiler for the server's event loop: run `python -m bench.sampler OUTPUT serve ...` in place of `chappe
-serve ...`.
+"""A profiler for the server's event loop: `python -m bench.sampler OUTPUT serve ...` for `chappe serve ...`.
 
 `__main__` does so for `--profile`. SIGUSR2 starts the sampling, a second one stops it and writes OUTPUT
-(JSON). While it samples, SIGPROF comes after every two milliseconds of CPU time of the process; its
-handler, which Python runs in the main thread, books the CPU time that the main thread used since the last
-one on the function that is running. C code (sockets, msgspec, SQLite) counts for the line that called it.
-cProfile was tried first: its cost per call doubles the time of small functions, so it blames the wrong
-ones; py-spy cannot tell a thread's waiting from its work as exactly.
+(JSON). While it samples, a timer on the main thread's own CPU clock (timer_create(2)) raises SIGPROF; the
+handler books the CPU time since the last one on the function that is running. C code (sockets, msgspec)
+counts for the line that called it. The garbage collector runs inside whatever allocates: it is booked on its
+own.
+
+cProfile was tried first: its cost per call doubles the time of small functions, so it blames the wrong ones.
+The usual ITIMER_PROF also ticks for the log writer's CPU, which samples the main thread where it waits.
 """
 
 from __future__ import annotations
 
+import ctypes
+import gc
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 from types import FrameType
-from typing import Final
+from typing import ClassVar, Final
 
 EVERY_S: Final = 0.002
+"""Kernels without high-resolution CPU timers round it up to their tick, often 4 ms."""
+
+_COLLECTOR: Final = ("(garbage collector)", "")
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _SignalEvent(ctypes.Structure):
+    _fields_: ClassVar = [
+        ("value", ctypes.c_void_p),
+        ("signal", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("rest", ctypes.c_char * 48),
+    ]
+
+
+class _Timer:
+    """Raises SIGPROF after every so many seconds of this thread's CPU time. See timer_create(2)."""
+
+    def __init__(self) -> None:
+        self._id = ctypes.c_void_p()
+        event = _SignalEvent(signal=signal.SIGPROF, notify=0)
+        _check(_libc.timer_create(time.CLOCK_THREAD_CPUTIME_ID, ctypes.byref(event), ctypes.byref(self._id)))
+
+    def set(self, every_s: float) -> None:
+        """Start, or stop with 0."""
+        ns = round(every_s * 1e9)
+        interval_and_first = (ctypes.c_long * 4)(0, ns, 0, ns)
+        _check(_libc.timer_settime(self._id, 0, interval_and_first, None))
 
 
 class Sampler:
@@ -28,8 +62,11 @@ class Sampler:
 
     def __init__(self, output: Path) -> None:
         self._output = output
+        self._timer = _Timer()
         self._is_running = False
+        self._wakeup_fd = -1
         self._last = 0.0
+        self._collection_began = 0.0
         self._total = 0.0
         self._own: dict[tuple[str, str], float] = defaultdict(float)
         self._lines: dict[tuple[str, str, int], float] = defaultdict(float)
@@ -43,10 +80,15 @@ class Sampler:
     def _toggle(self, _number: int, _frame: FrameType | None) -> None:
         self._is_running = not self._is_running
         if self._is_running:
+            # Otherwise every sample would also wake trio's loop, for nothing.
+            self._wakeup_fd = signal.set_wakeup_fd(-1)
+            gc.callbacks.append(self._collected)
             self._last = time.thread_time()
-            signal.setitimer(signal.ITIMER_PROF, EVERY_S, EVERY_S)
+            self._timer.set(EVERY_S)
         else:
-            signal.setitimer(signal.ITIMER_PROF, 0)
+            self._timer.set(0)
+            gc.callbacks.remove(self._collected)
+            signal.set_wakeup_fd(self._wakeup_fd)
             self._write()
 
     def _sample(self, _number: int, frame: FrameType | None) -> None:
@@ -67,12 +109,23 @@ class Sampler:
         for function in seen:
             self._below[function] += weight
 
+    def _collected(self, phase: str, _info: dict[str, int]) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            return
+        now = time.thread_time()
+        if phase == "start":
+            self._collection_began = now
+        else:
+            took = now - self._collection_began
+            self._own[_COLLECTOR] += took
+            self._total += took
+            self._last += took
+
     def _write(self) -> None:
         def ranked(
             times: dict[tuple[str, str], float] | dict[tuple[str, str, int], float],
         ) -> list[list[object]]:
-            rows = sorted(times.items(), key=lambda item: -item[1])
-            return [[*where, seconds] for where, seconds in rows]
+            return [[*where, seconds] for where, seconds in sorted(times.items(), key=lambda item: -item[1])]
 
         profile = {
             "total_s": self._total,
@@ -80,9 +133,7 @@ class Sampler:
             "lines": ranked(self._lines),
             "below": ranked(self._below),
         }
-        unfinished = self._output.with_suffix(".part")
-        unfinished.write_text(json.dumps(profile), encoding="utf-8")
-        unfinished.rename(self._output)
+        self._output.write_text(json.dumps(profile), encoding="utf-8")
 
 
 def main() -> None:
@@ -90,9 +141,14 @@ def main() -> None:
     output, *arguments = sys.argv[1:]
     Sampler(Path(output)).install()
     sys.argv = ["chappe", *arguments]
-    from chappe.cli.main import run  # noqa: PLC0415  # after the sampler: importing is part of the start, not of this module
+    from chappe.cli.main import run  # noqa: PLC0415  # only a profiled server needs it, not the importer
 
     run()
+
+
+def _check(result: int) -> None:
+    if result != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 if __name__ == "__main__":

@@ -65,17 +65,22 @@ def test_goals_are_judged(run: report.Run, said: str) -> None:
 def test_profile_shows_own_time_and_the_dearest_line() -> None:
     profile = {
         "total_s": 5.0,
-        "own": [["send", "/x/site-packages/trio/_socket.py", 2.0], ["pump", "/y/src/chappe/pump.py", 1.0]],
+        "own": [
+            ["send", "/x/site-packages/trio/_socket.py", 2.0],
+            ["run", "/y/src/chappe/gateway/pump.py", 1.0],
+        ],
         "lines": [
             ["send", "/x/site-packages/trio/_socket.py", 41, 1.5],
-            ["pump", "/y/src/chappe/pump.py", 7, 1.0],
+            ["run", "/y/src/chappe/gateway/pump.py", 7, 1.0],
             ["send", "/x/site-packages/trio/_socket.py", 40, 0.5],
         ],
-        "below": [],
+        "below": [["main", "/y/elsewhere.py", 5.0], ["run", "/y/src/chappe/gateway/pump.py", 3.0]],
     }
     text = report.markdown(replace(RUN, profile=profile, profiled=PHASE))
-    assert "| 40.0% |       20.0 | `send`   | `trio/_socket.py:41` |" in text
-    assert "| 20.0% |       10.0 | `pump`   | `chappe/pump.py:7`   |" in text
+    assert "| 40.0% |       20.0 | `send`   | `trio/_socket.py:41`       |" in text
+    assert "| 20.0% |       10.0 | `run`    | `chappe/gateway/pump.py:7` |" in text
+    assert "| 60.0% |       30.0 | `run`    | `chappe/gateway/pump.py:7` |" in text
+    assert "elsewhere" not in text
 
 
 def test_json_holds_what_the_table_holds() -> None:
