@@ -204,10 +204,16 @@ async def register(node: Node, person: Person, codes: dict[str, str]) -> None:
         await client.request(Verify, person.phone, codes[person.phone])
 
 
-def message(conv: ConversationId, *devices: DeviceId, cid: bytes | None = None, body: bytes = b"x" * 160) -> Send:
+def message(
+    conv: ConversationId, *devices: DeviceId, cid: bytes | None = None, body: bytes = b"x" * 160
+) -> Send:
     """Return a SEND with a wrap for each device."""
     return Send(
-        Cid(cid or secrets.token_bytes(16)), conv, Kind.MESSAGE, body, {device: b"w" * 100 for device in devices}
+        Cid(cid or secrets.token_bytes(16)),
+        conv,
+        Kind.MESSAGE,
+        body,
+        {device: b"w" * 100 for device in devices},
     )
 
 

@@ -21,24 +21,35 @@ async def test_a_message_is_stored_answered_and_delivered(node: Node, alice: Per
         frame = message(conv, bob.device)
         sent = await send(a, frame)
         [event] = await receive(b)
-        assert (event.id, event.cid, event.sender, event.device) == (sent.id, frame.cid, alice.user, alice.device)
+        assert (event.id, event.cid, event.sender, event.device) == (
+            sent.id,
+            frame.cid,
+            alice.user,
+            alice.device,
+        )
         assert (event.body, event.wrap, event.n) == (frame.body, frame.wraps[bob.device], 1)
         assert not sent.duplicate
 
 
-async def test_eight_frames_in_one_message_are_answered_in_order(node: Node, alice: Person, bob: Person) -> None:
+async def test_eight_frames_in_one_message_are_answered_in_order(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, signed_in(node, bob) as b:
         conv = await a.open(bob)
         frames = [message(conv, bob.device) for _ in range(8)]
         await a.send(*frames)
         sents = [await a.next(Sent) for _ in frames]
         events = await receive(b, 8)
-        assert [sent.cid for sent in sents] == [frame.cid for frame in frames] == [event.cid for event in events]
+        assert (
+            [sent.cid for sent in sents] == [frame.cid for frame in frames] == [event.cid for event in events]
+        )
         ids = [event.id for event in events]
         assert ids == sorted(ids) == [sent.id for sent in sents]
 
 
-async def test_what_waited_offline_comes_in_order_at_the_next_sign_in(node: Node, alice: Person, bob: Person) -> None:
+async def test_what_waited_offline_comes_in_order_at_the_next_sign_in(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a:
         conv = await a.open(bob)
         sent = [(await send(a, message(conv, bob.device))).id for _ in range(300)]
@@ -62,7 +73,9 @@ async def test_what_waited_offline_comes_in_order_at_the_next_sign_in(node: Node
         assert again.cursor >= drained.cursor
 
 
-async def test_a_resent_cid_gets_the_same_answer_and_one_delivery(node: Node, alice: Person, bob: Person) -> None:
+async def test_a_resent_cid_gets_the_same_answer_and_one_delivery(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, signed_in(node, bob) as b:
         conv = await a.open(bob)
         frame = message(conv, bob.device)
@@ -74,7 +87,9 @@ async def test_a_resent_cid_gets_the_same_answer_and_one_delivery(node: Node, al
         assert [event.id for event in events] == [first.id, last.id]
 
 
-async def test_the_window_holds_the_pump_until_it_is_acknowledged(node: Node, alice: Person, bob: Person) -> None:
+async def test_the_window_holds_the_pump_until_it_is_acknowledged(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, connected(node) as b:
         conv = await a.open(bob)
         await b.hello(bob, window=4)
@@ -90,7 +105,9 @@ async def test_the_window_holds_the_pump_until_it_is_acknowledged(node: Node, al
         assert [(await b.next(Event)).n for _ in range(4)] == [5, 6, 7, 8]
 
 
-async def test_a_live_queue_that_overflows_is_read_again_from_the_inbox(node: Node, alice: Person, bob: Person) -> None:
+async def test_a_live_queue_that_overflows_is_read_again_from_the_inbox(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, connected(node) as b:
         conv = await a.open(bob)
         await b.hello(bob, window=1)
@@ -146,7 +163,9 @@ async def test_history_pages_back_to_the_beginning(node: Node, alice: Person, bo
         assert got == sent[::-1]
 
 
-async def test_pong_brings_a_cursor_that_never_passes_what_was_sent(node: Node, alice: Person, bob: Person) -> None:
+async def test_pong_brings_a_cursor_that_never_passes_what_was_sent(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, signed_in(node, bob) as b:
         conv = await a.open(bob)
         await b.send(Ping(1, 0))
