@@ -31,6 +31,7 @@ from ..protocol.codec import decode
 from ..protocol.codes import ProtocolError
 from ..protocol.frames import SUBPROTOCOL, VERSION, Challenge
 from ..settings import Settings, load
+from ..stores.folder import LOCK_FILE
 from .exits import CommandError
 from .output import visible
 from .profile import DEFAULT_SERVER, Profile
@@ -43,7 +44,6 @@ WATCH_CLOCK_S: Final = 0.2
 MOST_CLOCK_STEP_S: Final = 0.05
 MOST_CLOCK_SKEW_S: Final = 2.0  # HTTP dates have whole seconds
 SLOW_SYNC_S: Final = 0.05
-LOCK_FILE: Final = "lock"
 ANSWER_WITHIN_S: Final = 3.0
 OLDEST_SQLITE: Final = (3, 35, 0)  # DELETE .. RETURNING
 
@@ -166,16 +166,12 @@ def _server_clock(settings: Settings) -> Iterator[Finding]:
 
 def _folder(check: str, folder: Path) -> Iterator[Finding]:
     if not folder.is_dir():
-        parent = next(parent for parent in folder.absolute().parents if parent.is_dir())
-        if os.access(parent, os.W_OK | os.X_OK):
+        there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+        if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
             yield Finding(check, Level.FINE, f"{folder} is not there yet and can be made")
         else:
-            yield Finding(
-                check,
-                Level.PROBLEM,
-                f"{folder} cannot be made",
-                f"Make it, or give yourself write access to {parent}.",
-            )
+            advice = f"Choose another, or see to it that {there} is a folder that you can write."
+            yield Finding(check, Level.PROBLEM, f"{folder} cannot be made", advice)
         return
     yield _written(check, folder)
     yield _lock(check, folder)
@@ -237,7 +233,8 @@ def _lock(check: str, folder: Path) -> Finding:
     except OSError as error:
         if error.errno not in (errno.EAGAIN, errno.EACCES):
             raise
-        return Finding(check, Level.FINE, "a running process has it open (one at a time can)")
+        owner = os.pread(fd, 20, 0).decode("ascii", "replace").strip()
+        return Finding(check, Level.FINE, f"process {owner} has it open, and only one at a time can")
     finally:
         os.close(fd)
     return Finding(check, Level.FINE, "no process has it open")

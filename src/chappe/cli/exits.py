@@ -73,6 +73,8 @@ def _explain_one(error: BaseException) -> CommandError | None:
         return CommandError("Ended by Ctrl-C.", ExitCode.INTERRUPTED)
     if isinstance(error, BrokenPipeError):
         return CommandError("Nobody reads the output any more.", ExitCode.FAILED)
+    if isinstance(error, OSError) and error.filename is not None:
+        return CommandError(f"Cannot use {error.filename}: {error.strerror}.", ExitCode.FAILED)
     # Imported only now: `chappe --help` must not wait for the SDK.
     from ..client import errors
     from ..protocol.codes import RequestError

@@ -103,7 +103,7 @@ def listen(
         chappe listen --json | jq -r 'select(.event == "message") | .text'
     """
     from ..client import ConnectionChanged, ConnectionState, MessageReceived
-    from .session import names_of, run_local
+    from .session import names_of, raise_if_refused, run_local, watch
     from .views import event_json, event_line
 
     async def show(client: Client, event: Event) -> None:
@@ -122,8 +122,11 @@ def listen(
             await show(client, ConnectionChanged(client.connection))
             async for event in stream:
                 await show(client, event)
-                if isinstance(event, ConnectionChanged) and event.state is ConnectionState.ONLINE:
-                    await client.watch([contact.user for contact in await client.contacts()])
+                if isinstance(event, ConnectionChanged):
+                    if event.state is ConnectionState.ONLINE:
+                        await watch(client, [contact.user for contact in await client.contacts()])
+                    elif event.state is ConnectionState.OFFLINE:
+                        await raise_if_refused(client)
 
     run_local(Profile.of(profile, server, ca), body)
 

@@ -11,10 +11,10 @@ from typing import TypeVar
 
 import trio
 
-from ..client import Client, ConnectionChanged, NotFound
+from ..client import Client, ConnectionChanged, NotFound, Offline, RequestError
 from ..ids import UserId
 from .exits import CommandError, ExitCode
-from .output import Progress, visible
+from .output import Progress, tell, visible
 from .profile import Profile
 from .running import run
 
@@ -61,6 +61,25 @@ async def _online(client: Client, timeout_s: float) -> None:
         f"Cannot sign in at {client.me.server} within {timeout_s:g} s{': ' + reason if reason else '.'}",
         ExitCode.UNREACHABLE,
     )
+
+
+async def watch(client: Client, users: list[UserId]) -> None:
+    """Ask for the presence of these people; without it a command goes on, and the SDK asks again when it reconnects."""
+    try:
+        await client.watch(users)
+    except (Offline, RequestError) as error:
+        tell(f"Presence is not shown for now: {error}")
+
+
+async def raise_if_refused(client: Client) -> None:
+    """Return at once unless the server sent this device away for good.
+
+    Raises:
+        Refused: it did, and the client will not connect again.
+    """
+    with trio.CancelScope() as waiting:
+        waiting.cancel()
+        await client.online()
 
 
 async def names_of(client: Client) -> dict[UserId, str]:

@@ -32,7 +32,7 @@ from ..client import (
 )
 from ..ids import Cid, MessageId, UserId
 from .output import say, visible
-from .session import name_of, names_of
+from .session import name_of, names_of, watch
 from .views import READ_STYLE, TICKS, event_line, message_line, presence_words
 
 HELP: Final = "/older  earlier messages    /safety  safety number    /trust  accept a changed key    /quit"
@@ -94,7 +94,7 @@ class Talk:
         self._show_page(page)
         for message in page[-1:]:
             await self._mark_read(message)
-        await self._client.watch([self._peer])
+        await watch(self._client, [self._peer])
         self._show_status()
 
     async def hear(self, stream: EventStream) -> None:

@@ -83,7 +83,8 @@ def test_a_folder_in_use_is_said_so(config: Path) -> None:
     try:
         assert "no process" in examined(config)[1]["data"][1]["found"]
         fcntl.flock(fd, fcntl.LOCK_EX)
-        assert "a running process" in examined(config)[1]["data"][1]["found"]
+        os.pwrite(fd, f"{os.getpid()}\n".encode(), 0)
+        assert f"process {os.getpid()} has it open" in examined(config)[1]["data"][1]["found"]
     finally:
         os.close(fd)
 
