@@ -63,6 +63,7 @@ class Sampler:
     def __init__(self, output: Path) -> None:
         self._output = output
         self._timer = _Timer()
+        self._thread = threading.get_ident()
         self._is_running = False
         self._wakeup_fd = -1
         self._last = 0.0
@@ -92,11 +93,11 @@ class Sampler:
             self._write()
 
     def _sample(self, _number: int, frame: FrameType | None) -> None:
+        if frame is None or frame.f_code is Sampler._collected.__code__:
+            return  # the timer rang during a collection: the next sample gets what came before it
         now = time.thread_time()
         weight, self._last = now - self._last, now
         self._total += weight
-        if frame is None:
-            return
         code = frame.f_code
         self._own[code.co_qualname, code.co_filename] += weight
         self._lines[code.co_qualname, code.co_filename, frame.f_lineno] += weight
@@ -110,7 +111,7 @@ class Sampler:
             self._below[function] += weight
 
     def _collected(self, phase: str, _info: dict[str, int]) -> None:
-        if threading.current_thread() is not threading.main_thread():
+        if threading.get_ident() != self._thread:
             return
         now = time.thread_time()
         if phase == "start":
