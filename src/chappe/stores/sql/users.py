@@ -279,7 +279,7 @@ class SqlUserStore:
         def work(connection: Connection) -> dict[UserId, Person]:
             return {
                 user: Person(user, Settings(Privacy(online), Privacy(last_seen)), last_seen_ms)
-                for user, online, last_seen, last_seen_ms in connection.execute(statement).tuples()
+                for user, online, last_seen, last_seen_ms in connection.execute(statement)
             }
 
         return await self._database.read(work)
