@@ -40,7 +40,7 @@ bench: $(READY) ## the figures of docs/performance.md, on this machine
 	@$(RUN) -m bench
 
 fuzz: $(READY) ## the protocol core against random input, ten minutes
-	@$(RUN) tests/chappe/protocol/fuzz.py
+	@$(RUN) -m tests.chappe.protocol.fuzz
 
 kill: $(READY) ## the kill test, longer: a hundred kills
 	@CHAPPE_KILLS=100 $(RUN) -m pytest tests/system/test_kill.py

@@ -73,7 +73,7 @@ class Node:
         self,
         settings: Settings,
         stores: tuple[UserStore, KeyStore, SqliteMessageStore],
-        sockets: list[trio.SocketListener],
+        sockets: tuple[list[trio.SocketListener], trio.SocketListener],
         clock: HybridClock,
     ) -> None:
         users, keys, messages = stores
@@ -81,8 +81,10 @@ class Node:
         self.metrics = metrics = Metrics()
         self.hub = hub = Hub()
         self.clock = clock
-        self.gateway_port: int = sockets[0].socket.getsockname()[1]
-        self._users, self._messages, self._sockets = users, messages, sockets
+        self._sockets, self._http_socket = sockets
+        self.gateway_port: int = self._sockets[0].socket.getsockname()[1]
+        self.http_port: int = self._http_socket.socket.getsockname()[1]
+        self._users, self._messages = users, messages
         self._is_draining = False
         self._pools: dict[str, DynamicSupervisor] = {}
         limits, timing = settings.limits, settings.timing
@@ -142,7 +144,7 @@ class Node:
         hours = settings.stores.inbox_days * 24
         return Supervisor(
             [
-                child(serve_http, settings.http, insight, id="http"),
+                child(serve_http, self._http_socket, insight, id="http"),
                 child(self._writer.run, id="log-writer", shutdown=settings.timing.write_deadline_s),
                 child(expire, self._messages, hours, now_ms, id="expiry"),
                 child(self._presence.run, id="presence"),
@@ -219,14 +221,21 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
         messages = await stack.enter_async_context(open_message_store(folder / "messages.sqlite"))
         clock = HybridClock(now_ms, secrets.randbits(48))
         clock.observe(await messages.newest_id())
-        gateway = settings.gateway
-        try:
-            sockets = await trio.open_tcp_listeners(gateway.port, host=gateway.host, backlog=gateway.backlog)
-        except OSError as error:
-            raise SettingsError(f"Cannot listen on {gateway.host} port {gateway.port}: {error}.") from error
-        for socket in sockets:
-            stack.push_async_callback(socket.aclose)
-        yield Node(settings, (SqlUserStore(database), SqlKeyStore(database), messages), sockets, clock)
+        gateway, http = settings.gateway, settings.http
+        sockets = await _listen(stack, gateway.host, gateway.port, gateway.backlog)
+        http_socket, *_ = await _listen(stack, http.host, http.port, gateway.backlog)
+        stores = SqlUserStore(database), SqlKeyStore(database), messages
+        yield Node(settings, stores, (sockets, http_socket), clock)
+
+
+async def _listen(stack: AsyncExitStack, host: str, port: int, backlog: int) -> list[trio.SocketListener]:
+    try:
+        sockets = await trio.open_tcp_listeners(port, host=host, backlog=backlog)
+    except OSError as error:
+        raise SettingsError(f"Cannot listen on {host} port {port}: {error.strerror or error}.") from error
+    for socket in sockets:
+        stack.push_async_callback(socket.aclose)
+    return sockets
 
 
 async def serve(settings: Settings) -> None:

@@ -165,7 +165,7 @@ def decoded(value: msgspec.Raw, answer: type[R]) -> R:
     """Return a result as its type. Raises: `ServerLied`."""
     try:
         return msgspec.msgpack.decode(value, type=answer)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
         raise ServerLied("The server gave an answer of the wrong form; it was not used.") from error
 
 

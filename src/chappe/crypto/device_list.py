@@ -72,7 +72,7 @@ def verify(signed: bytes, account_public: bytes, at_least: int) -> DeviceList:
 def _parse(payload: bytes) -> DeviceList:
     try:
         devices = msgspec.msgpack.decode(payload, type=DeviceList)
-    except msgspec.MsgspecError as error:
+    except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
         raise BadDeviceList("This device list is malformed; do not use it.") from error
     if len({entry.device for entry in devices.entries}) != len(devices.entries):
         raise BadDeviceList("This device list names a device twice; do not use it.")

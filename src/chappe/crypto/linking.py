@@ -107,7 +107,7 @@ def open(secret: LinkSecret, sealed: bytes, account_public: bytes) -> AccountKey
             sealed, primitives.x25519_public(secret.private), secret.private
         )
         handover = msgspec.msgpack.decode(opened, type=_Handover)
-    except (SodiumError, msgspec.MsgspecError) as error:
+    except (SodiumError, ValueError, RecursionError) as error:
         raise BadLink("The account key cannot be opened with this code; start the linking again.") from error
     if not hmac.compare_digest(handover.echo + handover.device_key, secret.echo + secret.device_key):
         raise BadLink("The account key was sealed for another code; start the linking again.")

@@ -34,5 +34,5 @@ class Secret(Struct, frozen=True, array_like=True):
         """Read what `to_bytes` wrote. Raises: `BadState`."""
         try:
             return msgspec.msgpack.decode(stored, type=cls)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
             raise BadState(f"This stored {cls.__name__} cannot be read; restore it from a backup.") from error

@@ -93,7 +93,7 @@ class Calls:
         arguments, _ = calls.CALLS[call.name]
         try:
             decoded = msgspec.msgpack.decode(call.args, type=arguments)
-        except msgspec.MsgspecError as error:
+        except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
             raise RequestError(ErrorCode.BAD_REQUEST, f"Wrong arguments for {call.name}.") from error
         return await handler(caller, decoded)
 

@@ -97,9 +97,14 @@ class Connection:
         limits = self.session.limits
         self.window = SendWindow(min(window, limits.window_events), limits.window_bytes)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether the connection is ending: it was closed from here, or the client has left."""
+        return self.session.state is State.CLOSED
+
     def post(self, frame: Frame) -> None:
         """Put a frame on its way. A client that leaves no room is too slow and loses its connection, nothing else."""
-        if self.closing is None:
+        if not self.is_over:
             self._post(frame, codec.encode(frame))
 
     def _post(self, frame: Frame, encoded: bytes) -> None:
@@ -112,7 +117,7 @@ class Connection:
 
     def note(self, key: object, encoded: bytes, *, keep: bool = False) -> bool:
         """Put a note on its way, in place of an older one of the same key. Return False if it was dropped."""
-        if self.closing is not None or self.session.state not in (State.READY, State.LEAVING):
+        if self.session.state not in (State.READY, State.LEAVING):
             return True
         try:
             is_kept = self.outbox.note(key, encoded, keep=keep)
@@ -145,7 +150,7 @@ class Connection:
 
     def deliver(self, row: InboxRow, cursor: MessageId | None, now: float) -> None:
         """Put a row on its way as the next EVENT; the pump's, which minds the window."""
-        if self.closing is not None:
+        if self.is_over:
             return
         window = self.window
         event = Event(
@@ -187,5 +192,5 @@ class Connection:
 
     def go_away(self, reason: str, wait_s: tuple[float, float]) -> None:
         """Ask the client to reconnect elsewhere after a random wait in that range."""
-        if self.closing is None and self.session.state not in (State.OPENING, State.LEAVING, State.CLOSED):
+        if self.session.state not in (State.OPENING, State.LEAVING, State.CLOSED):
             self.post(GoAway(reason, int(wait_s[0] * 1000), int(wait_s[1] * 1000)))

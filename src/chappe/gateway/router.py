@@ -165,7 +165,7 @@ class Router:
             return
         expected = audience.devices - {device}
         extra = wraps.keys() - expected
-        detail = MismatchedDevices(missing=sorted(expected - wraps.keys()), extra=sorted(extra), stale=[])
+        detail = MismatchedDevices(missing=sorted(expected - wraps.keys()), extra=sorted(extra))
         raise RequestError(
             ErrorCode.MISMATCHED_DEVICES,
             "The wraps are not for the devices of this conversation; fetch the device lists again.",

@@ -7,6 +7,7 @@ public network all the same, it says how busy the node is.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -20,8 +21,6 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from supervisors import Node as TreeNode
-
-from ..settings import Http
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,17 +59,14 @@ def application(insight: Insight) -> Starlette:
 
 
 async def serve_http(
-    settings: Http,
-    insight: Insight,
-    *,
-    task_status: trio.TaskStatus[int] = trio.TASK_STATUS_IGNORED,
+    socket: trio.SocketListener, insight: Insight, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
-    """Serve until cancelled; acknowledges with the port."""
+    """Serve until cancelled, on a copy of a socket that listens, so that a restart finds the port still ours."""
     config = hypercorn.config.Config()
-    config.bind = [f"{settings.host}:{settings.port}"]
+    config.bind = [f"fd://{os.dup(socket.socket.fileno())}"]
     config.accesslog = None
     config.errorlog = None
     config.graceful_timeout = 1.0
     async with trio.open_nursery() as nursery:
-        urls = await nursery.start(hypercorn.trio.serve, application(insight), config)
-        task_status.started(int(urls[0].rsplit(":", 1)[1]))
+        await nursery.start(hypercorn.trio.serve, application(insight), config)
+        task_status.started()

@@ -270,11 +270,10 @@ class Error(Struct, frozen=True, array_like=True, tag=21):
 
 
 class MismatchedDevices(Struct, frozen=True, array_like=True):
-    """The detail of `mismatched_devices`: wraps that were missing, were for nobody here, or for a revoked device."""
+    """The detail of `mismatched_devices`: wraps that were missing, and wraps for devices that are not (any more) here."""
 
     missing: list[Device]
     extra: list[Device]
-    stale: list[Device]
 
 
 Frame = (

@@ -264,6 +264,7 @@ async def test_an_unknown_call_and_wrong_arguments_are_refused(node: Node, alice
             ("contacts.burn", b"\x90", ErrorCode.UNKNOWN_CALL),
             ("devices.get", b"\x91\x01", ErrorCode.BAD_REQUEST),
             ("devices.get", b"\x90", ErrorCode.BAD_REQUEST),
+            ("contacts.add", b"\x91\xa1\xff", ErrorCode.BAD_REQUEST),
         ):
             with pytest.raises(RequestError) as refusal:
                 await a.request(Call, name, msgspec.Raw(args))
@@ -399,3 +400,19 @@ async def test_one_that_does_not_read_loses_only_its_own_connection(
 async def test_a_device_that_connects_anew_replaces_itself(node: Node, alice: Person) -> None:
     async with signed_in(node, alice) as first, signed_in(node, alice):
         assert (await first.closed())[0] == CloseCode.REPLACED
+
+
+async def test_one_that_leaves_while_its_messages_are_written_harms_nobody(
+    node: Node, alice: Person, bob: Person
+) -> None:
+    async with signed_in(node, bob) as b:
+        async with signed_in(node, alice) as a:
+            conv = await a.open(bob)
+            for _ in range(20):
+                await a.send(*[message(conv, bob.device) for _ in range(20)])
+        events = []
+        while len(events) < 400:
+            events += await receive(b)
+        assert len({event.id for event in events}) == 400
+    crashes = node.metrics.registry.get_sample_value("chappe_child_crashes_total", {"child": "node/log-writer"})
+    assert crashes is None
