@@ -23,6 +23,10 @@ def next_id() -> MessageId:
     return _clock.next()
 
 
+def random_id() -> MessageId:
+    return MessageId(os.urandom(16))
+
+
 def prekeys() -> PreKeys:
     return PreKeys(1, os.urandom(32), os.urandom(64), 2**53 - 1, os.urandom(1184), os.urandom(64))
 

@@ -83,7 +83,7 @@ class Model:
             }
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(batches=work(), cursor=IDS, limit=st.integers(1, 4))
 def test_a_store_behaves_like_a_list(
     open_messages: OpenMessages,
