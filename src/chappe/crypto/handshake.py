@@ -81,7 +81,7 @@ def decode_header(encoded: bytes) -> Header:
     return Header(*_HEADER.unpack(encoded))
 
 
-def initiate(  # noqa: PLR0913 - the sixth is for vectors only
+def initiate(
     own: DeviceKeys,
     initiator: Party,
     responder: Party,

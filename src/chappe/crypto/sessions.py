@@ -70,7 +70,7 @@ class Opened(Secret, frozen=True):
     own: DeviceKeys
 
 
-def start(  # noqa: PLR0913, PLR0917 - both ends, by name
+def start(  # noqa: PLR0913 - both ends, by name
     own: DeviceKeys,
     own_user: UserId,
     own_account_public: bytes,
@@ -107,7 +107,7 @@ def wrap(pair: PairSessions, plaintext: bytes, ad: bytes, random: Random) -> tup
     return replace(pair, active=replace(session, ratchet=state)), prefix + message
 
 
-def unwrap(  # noqa: PLR0913, PLR0917 - both ends, by name
+def unwrap(  # noqa: PLR0913 - both ends, by name
     pair: PairSessions | None,
     own: DeviceKeys,
     own_user: UserId,
@@ -183,11 +183,9 @@ def _check_parties(pair: PairSessions | None, own: Party, peer: Party) -> None:
 def _activate(
     pair: PairSessions | None, own: Party, peer: Party, session: Session, now_ms: int
 ) -> PairSessions:
-    """Put a session in use; the one that was goes to the front of the archive."""
+    """Put a session in use; another one that was goes to the front of the archive."""
     if pair is None:
         return PairSessions(own, peer, session)
-    if pair.active.id == session.id:
-        return replace(pair, active=session)
     others = (replace(pair.active, archived_ms=now_ms), *pair.archived)
     archived = tuple(
         other for other in others if other.id != session.id and now_ms - other.archived_ms < KEEP_ARCHIVED_MS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,6 +21,7 @@ CONTEXT = Context(
 )
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=4000) | st.binary(max_size=50).map(lambda end: end + b"\x80\0\0"))
 def test_a_body_opens_to_what_was_sealed(plaintext: bytes) -> None:
     key, body = envelope.seal(plaintext, CONTEXT, os.urandom)
@@ -103,6 +104,7 @@ def test_a_body_has_one_of_few_lengths(length: int, padded: int) -> None:
     assert len(body) == OVERHEAD_BYTES + padded
 
 
+@settings(deadline=None)
 @given(st.integers(1, 65_000))
 def test_padding_is_enough_cheap_and_never_shrinks(length: int) -> None:
     padded = envelope.padded_length(length)

@@ -18,7 +18,7 @@ from doubleratchet.recommended import (
     kdf_hkdf,
     kdf_separate_hmacs,
 )
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from x3dh import BaseState, IdentityKeyFormat
 from x3dh import HashFunction as X3DHHash
@@ -166,7 +166,7 @@ def ends(ours_begins: bool) -> tuple[Ours | Theirs, Ours | Theirs]:
     return theirs, ours
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(ours_begins=st.booleans(), data=st.data())
 def test_our_ratchet_and_doubleratchet_read_each_other(ours_begins: bool, data: st.DataObject) -> None:
     both = ends(ours_begins)

@@ -10,7 +10,7 @@ from importlib.resources import files
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chappe.crypto import primitives
@@ -122,6 +122,7 @@ def test_openssl_seals_as_rfc_8439_says() -> None:
     assert ChaCha20Poly1305(key).encrypt(nonce, plaintext, ad) == ciphertext + tag
 
 
+@settings(deadline=None)
 @given(
     key=st.binary(min_size=32, max_size=32),
     nonce=st.binary(min_size=24, max_size=24),

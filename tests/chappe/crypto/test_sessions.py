@@ -112,17 +112,18 @@ def test_the_archive_holds_five_sessions() -> None:
         assert bob.unwrap(alice, waiting[n]) == b"%d" % n
 
 
-def test_the_archive_forgets_after_thirty_days() -> None:
+def test_the_archive_keeps_a_session_for_thirty_days() -> None:
     alice, bob = talking()
-    alice.now_ms = bob.now_ms = 1
-    old = alice.wrap(bob, b"old")
+    bob.now_ms = 100 * keys.DAY_MS
+    waiting = [alice.wrap(bob, b"%d" % n) for n in range(2)]
     alice.start(bob)
     bob.unwrap(alice, alice.wrap(bob, b"new"))
-    bob.now_ms = 1 + KEEP_ARCHIVED_MS
-    alice.start(bob)
-    bob.unwrap(alice, alice.wrap(bob, b"newest"))
+    bob.now_ms += KEEP_ARCHIVED_MS - 1
+    assert bob.open(alice, waiting[0]).plaintext == b"0"
+    bob.now_ms += 1
+    bob.unwrap(alice, alice.wrap(bob, b"newer"))
     with pytest.raises(NoSession):
-        bob.unwrap(alice, old)
+        bob.unwrap(alice, waiting[1])
 
 
 @pytest.mark.parametrize("is_first", [True, False])
