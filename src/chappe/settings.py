@@ -36,7 +36,7 @@ class Gateway(_Section):
 
     name: str = "chappe"
     host: str = "127.0.0.1"
-    port: int = Field(7400, ge=0, le=65535)
+    port: int = Field(default=7400, ge=0, le=65535)
     certificate: Path | None = None
     private_key: Path | None = None
     self_signed: bool = False
@@ -55,7 +55,7 @@ class Http(_Section):
     """Where operators look: /metrics, /healthz, /readyz, /tree. Keep it off the public network."""
 
     host: str = "127.0.0.1"
-    port: int = Field(7401, ge=0, le=65535)
+    port: int = Field(default=7401, ge=0, le=65535)
 
 
 class Stores(_Section):
@@ -90,9 +90,9 @@ class LimitSettings(_Section):
     outbox_frames: PositiveInt = 2048
     outbox_bytes: PositiveInt = 2 * 1024 * 1024
     live_events: PositiveInt = 512
-    devices_per_account: PositiveInt = Field(16, le=64)
+    devices_per_account: PositiveInt = Field(default=16, le=64)
     requests: PositiveInt = 1000
-    contacts_per_account: PositiveInt = Field(2_000, le=2_500)
+    contacts_per_account: PositiveInt = Field(default=2_000, le=2_500)
 
 
 class Timing(_Section):
@@ -116,8 +116,8 @@ class Accounts(_Section):
     code_ttl_s: PositiveFloat = 600.0
     code_attempts: PositiveInt = 5
     pending_device_s: PositiveFloat = 600.0
-    argon2_memory_kib: int = Field(65536, ge=8)
-    argon2_passes: int = Field(2, ge=1)
+    argon2_memory_kib: int = Field(default=65536, ge=8)
+    argon2_passes: int = Field(default=2, ge=1)
     hashes_at_once: PositiveInt = 2
 
 

@@ -53,7 +53,9 @@ async def code_of(client: RawClient, *fields: object) -> ErrorCode:
     return refusal.value.code
 
 
-async def test_a_name_and_a_phone_belong_to_one_account(node: Node, alice: Person, codes: dict[str, str]) -> None:
+async def test_a_name_and_a_phone_belong_to_one_account(
+    node: Node, alice: Person, codes: dict[str, str]
+) -> None:
     other = Person("other", "+4915112345699")
     async with connected(node) as client:
         assert await code_of(client, *registration(other, username="ALICE")) is ErrorCode.USERNAME_TAKEN
@@ -74,9 +76,13 @@ async def test_a_name_and_a_phone_belong_to_one_account(node: Node, alice: Perso
         ("device_key", keys.new_device(secrets.token_bytes, 0).public, ErrorCode.BAD_SIGNATURE),
     ],
 )
-async def test_what_is_wrong_with_a_registration_is_said(node: Node, field: str, value: object, code: ErrorCode) -> None:
+async def test_what_is_wrong_with_a_registration_is_said(
+    node: Node, field: str, value: object, code: ErrorCode
+) -> None:
     async with connected(node) as client:
-        assert await code_of(client, *registration(Person("erin", "+4915112345698"), **{field: value})) is code
+        assert (
+            await code_of(client, *registration(Person("erin", "+4915112345698"), **{field: value})) is code
+        )
 
 
 async def test_a_code_can_be_guessed_only_a_few_times(node: Node, codes: dict[str, str]) -> None:
@@ -118,7 +124,9 @@ async def linked(node: Node, person: Person, client: RawClient) -> Person:
     """Link a second device through the first one's connection; return the person as that device."""
     second = Person(person.name, person.phone, person.user, person.account)
     async with connected(node) as other:
-        await other.request(Login, person.name, "correct horse", second.keys.public, keys.prekeys(second.keys), "second")
+        await other.request(
+            Login, person.name, "correct horse", second.keys.public, keys.prekeys(second.keys), "second"
+        )
         with pytest.raises(RequestError) as pending:
             await other.request(Link, second.device)
         assert pending.value.code is ErrorCode.LINK_PENDING
@@ -146,7 +154,9 @@ async def test_a_linked_device_gets_what_is_sent_from_then_on(node: Node, alice:
             assert [event.id for event in await receive(b, 2)][-1] == sent.id
 
 
-async def test_a_revoked_device_is_cut_off_and_gets_nothing_more(node: Node, alice: Person, bob: Person) -> None:
+async def test_a_revoked_device_is_cut_off_and_gets_nothing_more(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, signed_in(node, bob) as b:
         conv = await a.open(bob)
         second = await linked(node, bob, b)
@@ -165,7 +175,9 @@ async def test_a_revoked_device_is_cut_off_and_gets_nothing_more(node: Node, ali
         assert [bundle.device for bundle in bundles.bundles] == [bob.device]
 
 
-async def test_only_the_next_version_of_ones_own_list_is_taken(node: Node, alice: Person, bob: Person) -> None:
+async def test_only_the_next_version_of_ones_own_list_is_taken(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a:
         for signed, code in (
             (device_list.sign(alice.account, 1, now_ms(), [entry_of(alice)]), ErrorCode.BAD_SIGNATURE),
@@ -182,7 +194,9 @@ async def test_only_the_next_version_of_ones_own_list_is_taken(node: Node, alice
         assert refusal.value.code is ErrorCode.NOT_FOUND
 
 
-async def test_a_one_time_key_is_handed_out_once_and_then_the_last_resort(node: Node, alice: Person, bob: Person) -> None:
+async def test_a_one_time_key_is_handed_out_once_and_then_the_last_resort(
+    node: Node, alice: Person, bob: Person
+) -> None:
     async with signed_in(node, alice) as a, signed_in(node, bob) as b:
         _, one_time, kem = keys.refill(bob.keys, 3, 2, secrets.token_bytes)
         count = await b.call("keys.publish", calls.PublishKeys(one_time, kem))
@@ -195,7 +209,9 @@ async def test_a_one_time_key_is_handed_out_once_and_then_the_last_resort(node: 
         assert {bundle.one_time.id for bundle in claimed if bundle.one_time} == {key.id for key in one_time}
         assert claimed[3].one_time is None
         last_resort = keys.prekeys(bob.keys).kem_id
-        assert sorted(bundle.kem_id for bundle in claimed) == sorted([*(key.id for key in kem), last_resort, last_resort])
+        assert sorted(bundle.kem_id for bundle in claimed) == sorted(
+            [*(key.id for key in kem), last_resort, last_resort]
+        )
         assert await b.call("keys.count", calls.Nothing()) == calls.KeyCount(0, 0)
 
 
@@ -243,6 +259,8 @@ async def test_registering_twice_with_one_phone_before_the_code_keeps_the_last(
         await client.request(Register, *registration(first))
     await register(node, second, codes)
     async with signed_in(node, second) as client:
-        assert await client.call("users.get", calls.UserRef(second.user)) == calls.Profile(second.user, "erna")
+        assert await client.call("users.get", calls.UserRef(second.user)) == calls.Profile(
+            second.user, "erna"
+        )
         with pytest.raises(RequestError):
             await client.call("users.get", calls.UserRef(first.user))

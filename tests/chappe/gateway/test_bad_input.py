@@ -414,5 +414,7 @@ async def test_one_that_leaves_while_its_messages_are_written_harms_nobody(
         while len(events) < 400:
             events += await receive(b)
         assert len({event.id for event in events}) == 400
-    crashes = node.metrics.registry.get_sample_value("chappe_child_crashes_total", {"child": "node/log-writer"})
+    crashes = node.metrics.registry.get_sample_value(
+        "chappe_child_crashes_total", {"child": "node/log-writer"}
+    )
     assert crashes is None

@@ -27,7 +27,9 @@ def fail_inbox(monkeypatch: pytest.MonkeyPatch, error: Exception, times: int) ->
     real = SqliteMessageStore.inbox
     left = [error] * times
 
-    async def inbox(self: SqliteMessageStore, device: DeviceId, after: MessageId, limit: int) -> list[InboxRow]:
+    async def inbox(
+        self: SqliteMessageStore, device: DeviceId, after: MessageId, limit: int
+    ) -> list[InboxRow]:
         if left:
             raise left.pop()
         return await real(self, device, after, limit)
@@ -174,7 +176,9 @@ async def test_stopping_says_goodbye_and_loses_nothing(tmp_path: Path, codes: di
         assert [event.cid for event in await receive(b, 51)] == answered
 
 
-async def test_a_client_that_stays_is_closed_when_the_time_is_over(tmp_path: Path, codes: dict[str, str]) -> None:
+async def test_a_client_that_stays_is_closed_when_the_time_is_over(
+    tmp_path: Path, codes: dict[str, str]
+) -> None:
     alice = Person("alice", "+4915112345601")
     async with running_node(settings(tmp_path / "data")) as node, trio.open_nursery() as nursery:
         await register(node, alice, codes)
