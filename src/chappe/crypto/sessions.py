@@ -123,7 +123,7 @@ def unwrap(  # noqa: PLR0913 - both ends, by name
     """Open a wrap. `ad` must be what the sender gave; the peer's keys must come from verified lists.
 
     Raises: `DecryptError` (`NoSession`, `Replayed`, `Tampered`, `TooFarAhead`, `WrongPeer`); nothing has
-    changed then. `BadKey` when a peer's key is of small order.
+    changed then.
     """
     me = Party(own_user, own_account_public, own.public)
     peer = Party(peer_user, peer_account_public, peer_device_key)
