@@ -101,3 +101,14 @@ def test_a_signature_made_for_something_else_is_no_device_list() -> None:
     payload = msgspec.msgpack.encode((1, 0, [PHONE]))
     with pytest.raises(CryptoError):
         device_list.verify(primitives.sign(ACCOUNT.seed, payload) + payload, ACCOUNT.public, at_least=1)
+
+
+@pytest.mark.parametrize(
+    "payload", [b"\x93\x01\x00\xa1\xff", b"\x91" * 100_000, b""], ids=["text", "depth", "none"]
+)
+def test_a_signed_list_that_does_not_decode_is_refused(payload: bytes) -> None:
+    named = msgspec.msgpack.encode((1, 0, [PHONE])).replace(b"phone", b"\xff\xff\xff\xff\xff")
+    for malformed in (payload, named):
+        signed = primitives.sign(ACCOUNT.seed, b"chappe device list 1" + malformed) + malformed
+        with pytest.raises(BadDeviceList):
+            device_list.verify(signed, ACCOUNT.public, at_least=1)
