@@ -64,18 +64,7 @@ class DynamicSupervisor(Lifecycle):
         Raises: `TooManyChildren`, `AlreadyStarted`, `BadSpec`, `NotRunning`; `StartFailed`.
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        nursery = self._running_nursery()
-        if self._max_children is not None and len(self._slots) >= self._max_children:
-            raise TooManyChildren(
-                f"Pool {self.name!r} is full ({self._max_children} children); try again later."
-            )
-        if spec.significant:
-            raise BadSpec("A pool's child cannot be significant.")
-        slot = Slot(self, self._new_id() if spec.id is None else spec.id, spec)
-        if slot.id in self._slots:
-            raise AlreadyStarted(f"Child {slot.id!r} is running already.")
-        self._slots[slot.id] = slot
-        slot.launch(nursery)
+        slot = self._launch(spec)
         if slot.has_started:
             await trio.lowlevel.cancel_shielded_checkpoint()
         else:
@@ -87,6 +76,15 @@ class DynamicSupervisor(Lifecycle):
             return StartedChild(slot.id, is_running=False)
         cause = None if exit_ is None else exit_.error
         raise StartFailed(slot.path, cause) from cause
+
+    def start_child_nowait(self, spec: ChildSpec) -> str:
+        """Start a child that does not acknowledge, without a checkpoint, and return its id.
+
+        Raises: `TooManyChildren`, `AlreadyStarted`, `BadSpec`, `NotRunning`.
+        """
+        if spec.acknowledges:
+            raise BadSpec("A child that acknowledges takes time to start: use `start_child`.")
+        return self._launch(spec).id
 
     async def terminate_child(self, id: str) -> None:  # noqa: A002 - OTP's word
         """Stop a child and forget it; it is gone on return. A cancel gives up the waiting, not the stop.
@@ -175,6 +173,21 @@ class DynamicSupervisor(Lifecycle):
         self._forget(slot)
         if exit_ is not None:
             self._report_end(slot, exit_, will_restart=False)
+
+    def _launch(self, spec: ChildSpec) -> Slot:
+        nursery = self._running_nursery()
+        if self._max_children is not None and len(self._slots) >= self._max_children:
+            raise TooManyChildren(
+                f"Pool {self.name!r} is full ({self._max_children} children); try again later."
+            )
+        if spec.significant:
+            raise BadSpec("A pool's child cannot be significant.")
+        slot = Slot(self, self._new_id() if spec.id is None else spec.id, spec)
+        if slot.id in self._slots:
+            raise AlreadyStarted(f"Child {slot.id!r} is running already.")
+        self._slots[slot.id] = slot
+        slot.launch(nursery)
+        return slot
 
     def _forget(self, slot: Slot) -> None:
         self._retries.pop(slot, None)

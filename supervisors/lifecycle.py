@@ -59,6 +59,7 @@ class Lifecycle:
         "_has_run",
         "_home",
         "_inbox",
+        "_is_open",
         "_nursery",
         "_observer",
         "_on_give_up",
@@ -96,6 +97,7 @@ class Lifecycle:
         self._home: Slot | None = None
         self._fatal: BaseException | None = None
         self._has_run = False
+        self._is_open = False
         self._stop_called = False
 
     # What users call
@@ -143,7 +145,7 @@ class Lifecycle:
         if self._nursery is not None:
             if self._finished is None:
                 self._finished = trio.Event()
-            self._nursery.cancel_scope.cancel()
+            self._close()
             await self._finished.wait()
         else:
             await trio.lowlevel.checkpoint()
@@ -211,8 +213,9 @@ class Lifecycle:
         failure: BaseException | None = None
         async with trio.open_nursery() as nursery:
             self._nursery = nursery
+            self._is_open = True
             if self._stop_called:
-                nursery.cancel_scope.cancel()
+                self._close()
             try:
                 await self._boot()
                 task_status.started(self)
@@ -221,7 +224,7 @@ class Lifecycle:
                 pass  # by stop(), from outside, or for `_fatal`: `run` tells them apart when all are gone
             except BaseException as error:  # noqa: BLE001 - children first; `run` raises it when they are gone
                 failure = error
-            nursery.cancel_scope.cancel()  # from here on nothing new is accepted
+            self._close()
             try:
                 with trio.CancelScope(shield=True):
                     await self._stop_everything()
@@ -259,17 +262,21 @@ class Lifecycle:
         if self._wake is not None:
             self._wake.set()
 
-    def _hurry(self) -> None:
+    def _close(self) -> None:
+        """Accept nothing new, and leave the body for the way down."""
+        self._is_open = False
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+    def _hurry(self) -> None:
+        self._close()
         for slot in list(self._slots.values()):
             slot.kill()
 
     def _die(self, error: BaseException) -> None:
         """End the supervisor with this error, from wherever it was noticed."""
         self._fatal = self._fatal or error
-        if self._nursery is not None:
-            self._nursery.cancel_scope.cancel()
+        self._close()
 
     # Restarts
 
@@ -340,7 +347,7 @@ class Lifecycle:
             raise NotFound(f"Supervisor {'/'.join(self.path)} has no child {id_!r}.") from None
 
     def _running_nursery(self) -> trio.Nursery:
-        if self._nursery is None or self._nursery.cancel_scope.cancel_called:
+        if self._nursery is None or not self._is_open:
             raise NotRunning(f"Supervisor {self.name!r} is not running.")
         return self._nursery
 

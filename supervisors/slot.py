@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from functools import partial
 from typing import Any, Final, Protocol
 
 import trio
@@ -98,17 +97,17 @@ class Slot:
     def launch(self, nursery: trio.Nursery) -> None:
         """Start a run of the child in a task of its own, and return at once."""
         spec = self.spec
-        now = trio.current_time()
         scope = trio.CancelScope(shield=True)
         if spec.start_timeout_s is not None:
-            scope.deadline = now + spec.start_timeout_s
+            scope.deadline = trio.current_time() + spec.start_timeout_s
+        if spec.backoff is not None:
+            self.started_at_s = trio.current_time()
         self._scope = scope
         self._killed = False
         self.exit = self.value = None
         self.runs += 1
-        self.started_at_s = now
         self.status = Status.STARTING
-        spec.context.run(partial(nursery.start_soon, self._run, scope, name=self.id))
+        spec.context.run(self._spawn, nursery, scope)
         if not spec.acknowledges:
             self._set_started()
 
@@ -161,6 +160,9 @@ class Slot:
     def frame(self) -> str:
         """Return where the child is: file, line and function of the innermost frame that is not trio's."""
         return "not running" if self._task is None else _innermost(self._task)
+
+    def _spawn(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
+        nursery.start_soon(self._run, scope, name=self.id)
 
     async def _run(self, scope: trio.CancelScope) -> None:
         _current.set(self)

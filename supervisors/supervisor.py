@@ -172,7 +172,7 @@ class Supervisor(Lifecycle):
             is_significant=slot.spec.significant,
             others_alive=[other.status is not Status.STOPPED for other in others],
         ):
-            self._running_nursery().cancel_scope.cancel()
+            self._close()
 
     # Restarts
 
