@@ -26,7 +26,7 @@ from . import outgoing
 from .connector import Connector
 from .devices import OwnDevices
 from .errors import NotFound, SendFailed
-from .events import ConnectionChanged, EventHub, EventsLost, EventStream, MessageChanged
+from .events import EventHub, EventsLost, EventStream, MessageChanged
 from .store import messages, people, profile
 from .store.database import Database, open_database
 from .values import (
@@ -96,12 +96,26 @@ class Client:
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Send what waits, close the connection, stop the tasks, close the store; takes a few seconds at most."""
+    ) -> bool:
+        """Send what waits, close the connection, stop the tasks, close the store; takes a few seconds at most.
+
+        What the block raises comes out as it is.
+        Raises: `GaveUp` (of `supervisors`) when something in the client crashed again and again.
+        """
         with trio.CancelScope(shield=True):
             await self._connector.goodbye()
             await self._supervisor.stop()
-        await self._stack.__aexit__(kind, error, trace)
+        try:
+            if isinstance(
+                error, trio.Cancelled
+            ):  # it may be the nursery's own, because the supervisor gave up
+                return bool(await self._stack.__aexit__(kind, error, trace))
+            await self._stack.aclose()
+        except BaseExceptionGroup as group:
+            if len(group.exceptions) == 1:
+                raise group.exceptions[0] from None
+            raise
+        return False
 
     @property
     def me(self) -> Me:
@@ -162,13 +176,13 @@ class Client:
             while message.state < state:
                 if message.state is DeliveryState.FAILED:
                     raise SendFailed(message.reason)
+                if self._connector.refused is not None:
+                    raise self._connector.refused
                 match await anext(stream):
                     case MessageChanged(message=changed) if changed.cid == cid:
                         message = changed
                     case EventsLost():
                         message = await self.message(cid)
-                    case ConnectionChanged() if self._connector.refused is not None:
-                        raise self._connector.refused
                     case _:
                         pass
         return message

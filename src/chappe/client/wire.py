@@ -152,13 +152,24 @@ async def dial(server: str, ssl_context: ssl.SSLContext | None) -> AsyncIterator
         raise Unreachable(
             f"{server} is no server address; write ws://host:port or wss://host:port."
         ) from error
+    socket: WebSocketConnection | None = None
     try:
         async with connecting as socket:
             yield Wire(socket)
-    except HandshakeError as error:
-        raise Unreachable(
-            f"The server at {server} cannot be reached; check the address and the network."
-        ) from error
+    except (HandshakeError, trio.BrokenResourceError) as error:
+        raise Unreachable(f"The server at {server} cannot be reached: {_why(error)}.") from error
+    finally:
+        if socket is not None:
+            # trio-websocket leaves the TCP socket to the garbage collector when the peer closed first.
+            await trio.aclose_forcefully(socket._stream)
+
+
+def _why(error: BaseException) -> str:
+    """Return the first cause that says something."""
+    cause: BaseException | None = error
+    while cause is not None and (not str(cause) or isinstance(cause, trio.BrokenResourceError)):
+        cause = cause.__cause__
+    return str(cause).rstrip(".") if cause is not None else "check the address and the network"
 
 
 def decoded(value: msgspec.Raw, answer: type[R]) -> R:

@@ -21,10 +21,9 @@ from chappe.client.store import messages, outbox, people, profile
 from chappe.client.store.database import FILE, Database
 from chappe.client.store.profile import Profile
 from chappe.client.values import Message
-from chappe.crypto import device_list, keys
+from chappe.crypto import device_list
 from chappe.crypto.device_list import Entry
 from chappe.ids import Cid, DeviceId, HybridClock, MessageId, UserId
-from chappe.protocol import calls
 from chappe.protocol.calls import Bundle, DeviceList, KeyCount, OneTimeKem, OneTimeKey
 from chappe.protocol.codes import ErrorCode
 from chappe.protocol.frames import Error, Event, Frame, PreKeys, Send, Sent
@@ -78,20 +77,10 @@ class Post:
             return Error(ErrorCode.MISMATCHED_DEVICES, "Wrong devices.", cid=send.cid)
         self.clock.ms += 1
         self.accepted[key] = message = self.ids.next()
+        origin = (send.conv, send.kind, sender.own.user, sender.own.device, send.cid)
+        self.log.append(Event(0, message, *origin, b"", send.body))
         for device, wrap in send.wraps.items():
-            event = Event(
-                0,
-                message,
-                send.conv,
-                send.kind,
-                sender.own.user,
-                sender.own.device,
-                send.cid,
-                wrap,
-                send.body,
-            )
-            self.inboxes[device].append(event)
-        self.log.append(event if send.wraps else Event(0, message, send.conv, send.kind, sender.own.user, sender.own.device, send.cid, b"", send.body))  # fmt: skip
+            self.inboxes[device].append(Event(0, message, *origin, wrap, send.body))
         return Sent(send.cid, message)
 
 
@@ -226,5 +215,8 @@ class Device:
 
     def texts(self, peer: Device) -> list[str | None]:
         """Return the conversation as it is shown."""
+        return [message.text for message in self.shown(peer)]
+
+    def shown(self, peer: Device) -> list[Message]:
         conv = self.database.run_sync(messages.put_conversation, self.own, peer.own.user)
-        return [message.text for message in self.database.run_sync(messages.page, conv, None, 1000)]
+        return self.database.run_sync(messages.page, conv, None, 1000)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator
+import sqlite3
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, redirect_stdout
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import trio
 
 from chappe.app import open_node
 from chappe.client import Client, Me, login, register
+from chappe.client.store.database import FILE
 from chappe.settings import Settings
 
 PASSPHRASE = "correct horse"
@@ -81,6 +83,13 @@ async def running_server(folder: Path) -> AsyncIterator[Server]:
                 await server.stop()
 
 
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return once something holds; fail after 20 seconds."""
+    with trio.fail_after(20):
+        while not await holds():  # noqa: ASYNC110 - what a person would see, not an event
+            await trio.sleep(0.02)
+
+
 class Home:
     """Where test people keep their folders, and how they come to be."""
 
@@ -89,12 +98,12 @@ class Home:
         self.folder = folder
         self._phones = 30_000_000
 
-    async def registered(self, name: str) -> Me:
-        """Register somebody."""
+    async def registered(self, name: str, folder: str | None = None) -> Me:
+        """Register somebody, in a folder of the same name unless another is given."""
         self._phones += 1
         return await register(
             self.server.address,
-            self.folder / name,
+            self.folder / (folder or name),
             PASSPHRASE,
             username=name,
             phone=f"+49151{self._phones}",
@@ -105,6 +114,16 @@ class Home:
     def client(self, name: str) -> Client:
         """Return somebody's client, to be entered."""
         return Client(self.folder / name, PASSPHRASE)
+
+    def copied(self, name: str, copy: str) -> Client:
+        """Return a client on a copy of somebody's folder, as a restored backup would be."""
+        (self.folder / copy).mkdir()
+        source = sqlite3.connect(self.folder / name / FILE)
+        target = sqlite3.connect(self.folder / copy / FILE)
+        source.backup(target)
+        source.close()
+        target.close()
+        return self.client(copy)
 
     async def linked(self, approver: Client, name: str) -> Me:
         """Log a further device of the approver's account in, and approve it."""

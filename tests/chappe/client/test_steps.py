@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from chappe.client.events import MessageChanged, MessageReceived, Undecryptable
 from chappe.client.store import messages, outbox, profile
@@ -75,7 +76,7 @@ def test_a_second_store_under_another_id_is_shown_once(alice: Device, bob: Devic
     alice.write(bob, "once")
     alice.flush()
     [event] = post.inboxes[bob.own.device]
-    post.inboxes[bob.own.device].append(type(event)(*(getattr(event, name) if name != "id" else post.ids.next() for name in event.__struct_fields__)))  # fmt: skip
+    post.inboxes[bob.own.device].append(replace(event, id=post.ids.next()))
     bob.fetch()
     assert bob.texts(alice) == ["once"]
 
@@ -122,7 +123,7 @@ def test_a_note_to_oneself(alice: Device) -> None:
     alice.write(alice, "milk")
     alice.flush()
     assert alice.texts(alice) == ["milk"]
-    [message] = alice.database.run_sync(messages.page, alice.database.run_sync(messages.put_conversation, alice.own, alice.own.user), None, 10)  # fmt: skip
+    [message] = alice.shown(alice)
     assert message.state is DeliveryState.SENT
 
 
