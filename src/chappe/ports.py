@@ -73,7 +73,7 @@ class UserStore(Protocol):
 
         `link` is the announced device and the sealed account key for it. The prekeys of revoked devices are deleted.
         Raises: `Stale` unless `version` is exactly one more than the stored one; `Missing` when the announced device
-        is unknown or has expired.
+        is unknown or has expired; `Taken` ("device") when it was linked before, revoked since or not.
         """
 
     async def put_contact(self, contact: ContactRow) -> None:

@@ -145,3 +145,19 @@ async def test_a_bug_is_not_taken_for_an_outage_and_errors_tell_no_secrets(tmp_p
                 lambda c: c.execute(text("INSERT INTO nowhere VALUES (:hash)"), {"hash": "s3cret"}).close()
             )
     assert "s3cret" not in str(failed.value)
+
+
+def test_a_transaction_that_fails_half_way_leaves_nothing(tmp_path: Path) -> None:
+    connection = database.open_writer(tmp_path / "log")
+
+    def fail_half_way() -> None:
+        with database.transaction(connection):
+            connection.execute("INSERT INTO journal (batch) VALUES (x'01')")
+            connection.execute("INSERT INTO journal (batch) VALUES (?)", ())
+
+    with pytest.raises(sqlite3.ProgrammingError):
+        fail_half_way()
+    with database.transaction(connection):
+        connection.execute("INSERT INTO journal (batch) VALUES (x'02')")
+    assert connection.execute("SELECT batch FROM journal").fetchall() == [(b"\x02",)]
+    connection.close()
