@@ -27,6 +27,7 @@ from tests.system.processes import READY_S, Server, until
 
 PASSPHRASE = "correct horse"
 PASSWORD = "battery staple 42"
+DRAIN_S = 180.0
 
 
 @dataclass(frozen=True)
@@ -122,15 +123,16 @@ class Person:
     async def stop(self) -> None:
         """Let it stop sending, and wait until nothing of it is queued."""
         await self._order({"do": "stop"})
+        printed = self._file("out")
         await until(
-            lambda: self._file("out").exists() and "stopped" in self._file("out").read_text(), "stopped"
+            lambda: printed.exists() and "stopped" in printed.read_text(), f"{self.name} has nothing queued"
         )
 
     async def finish(self, ids: list[str]) -> None:
         """Let it wait for these ids, write the last record and exit."""
         await self._order({"do": "finish", "ids": ids})
         assert self.process is not None
-        with trio.fail_after(3 * READY_S):
+        with trio.fail_after(DRAIN_S):
             assert await self.process.wait() == 0, self.errors
 
     @property
@@ -231,13 +233,17 @@ async def _all_of(calls: Sequence[Callable[[], Awaitable[object]]]) -> None:
 
 @asynccontextmanager
 async def crowd(
-    server: Server, folder: Path, devices: dict[str, int], seed: int, *, per_s: float = 3.0
+    server: Server, folder: Path, devices: dict[str, int], seed: int, *, per_s: float = 1.0
 ) -> AsyncIterator[Crowd]:
     """Enrol people and let every pair of them chat; all of their processes are gone at the end."""
     people = Crowd(folder, await enrol(server, folder, devices), combinations(devices, 2), seed, per_s)
     try:
         await people.start()
         yield people
+    except BaseException:
+        for person in people.people:
+            print(f"{person.name}: {person.errors}")
+        raise
     finally:
         await people.kill()
 

@@ -73,6 +73,7 @@ class _Run:
         self.acknowledged: dict[str, Step] = {}
         self.failed: dict[str, Step] = {}
         self.members: defaultdict[str, set[str]] = defaultdict(set)
+        self.names: dict[str, tuple[str, Step]] = {}
         for history in histories:
             match history.records:
                 case (Start() as owner, *_):
@@ -92,6 +93,8 @@ class _Run:
             if tick.state != "queued":
                 outcome = self.failed if tick.state == "failed" else self.acknowledged
                 outcome.setdefault(tick.text, _told(history, line, tick))
+        for text, name, step in _names(history):
+            self.names.setdefault(text, (name, step))
 
     def ends(self, conv: str) -> Iterator[_End]:
         """Yield what each drained device of a conversation's people ends with; no page is an empty one."""
@@ -121,6 +124,15 @@ def _sightings(history: History) -> Iterator[_Seen]:
         for row in page.rows:
             step = Step(history.name, line, f"holds {row.text!r} as {row.id}")
             yield _Seen(step, page.conv, row.text, row.device, row.answers, row.id, row.state)
+
+
+def _names(history: History) -> Iterator[tuple[str, str, Step]]:
+    for line, tick in history.each(Tick):
+        if tick.id is not None:
+            yield tick.text, tick.id, _told(history, line, tick)
+    for seen in _sightings(history):
+        if seen.id is not None:
+            yield seen.text, seen.id, seen.step
 
 
 def _unfinished(run: _Run) -> Iterator[Violation]:
@@ -202,13 +214,10 @@ def _invented(run: _Run) -> Iterator[Violation]:
 
 
 def _renamed(run: _Run) -> Iterator[Violation]:
-    names: dict[str, tuple[str, Step]] = {}
     for history in run.histories:
-        named = [(tick.text, tick.id, _told(history, line, tick)) for line, tick in history.each(Tick)]
-        named += [(seen.text, seen.id, seen.step) for seen in _sightings(history)]
-        for text, name, step in named:
-            if name is not None and names.setdefault(text, (name, step))[0] != name:
-                yield Violation(Rule.RENAMED, (names[text][1], step))
+        for text, name, step in _names(history):
+            if run.names[text][0] != name:
+                yield Violation(Rule.RENAMED, (run.names[text][1], step))
 
 
 def _disorder(run: _Run) -> Iterator[Violation]:
@@ -238,8 +247,9 @@ def _early_reply(run: _Run) -> Iterator[Violation]:
                 case Shown():
                     known.add(record.id)
                     replies = [(record.text, record.id, record.answers)]
-                case Tick():
-                    known.add(record.id)
+                case Invoke() if record.text in run.names:
+                    # On the sender's own screen from here on: an answer may come before its SENT does.
+                    known.add(run.names[record.text][0])
                     continue
                 case _:
                     continue

@@ -254,6 +254,12 @@ def test_a_message_that_the_dead_client_had_stored_is_on_the_screen_after_its_re
     assert verdict.restarts == 1
 
 
+def test_the_answer_may_come_before_the_sender_is_told_that_its_message_was_taken() -> None:
+    run = good()
+    run["alice-1"][2:6] = [run["alice-1"][5], *run["alice-1"][2:5]]
+    assert judge(run).is_kept
+
+
 def test_an_unknown_outcome_may_be_either() -> None:
     arrived = good()
     arrived["bob"] = [record for record in arrived["bob"] if not isinstance(record, Tick)]
