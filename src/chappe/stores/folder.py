@@ -21,8 +21,7 @@ LOCK_FILE: Final = "lock"
 
 @contextmanager
 def open_data_folder(path: Path) -> Iterator[Path]:
-    """Make the folder (mode 0700) if it is not there, and hold it: `with open_data_folder(path) as folder:
-    ...`.
+    """Make the folder (mode 0700) if it is not there, and hold it while the block runs.
 
     Raises: `DataFolderInUse` when another process holds it, `OSError` when it cannot be made or written.
     """

@@ -15,8 +15,7 @@ from typing import Final, TypeVar, TypeVarTuple, Unpack
 import trio
 
 # For `sys.setswitchinterval`, at start: a thread that comes back from its driver waits this long for a busy
-# trio thread to let it in. Under Python's own 5 ms an append took 100 ms and more (bench/log_append.py
-# --busy).
+# trio thread to let it in. With Python's own 5 ms, `bench/log_append.py --busy` had appends past their deadline.
 SWITCH_INTERVAL_S: Final = 0.0005
 
 T = TypeVar("T")

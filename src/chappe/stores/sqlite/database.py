@@ -24,9 +24,7 @@ from typing import Final
 from ...errors import SettingsError
 
 SCHEMA_VERSION: Final = 1
-BUSY_MS: Final = (
-    4_000  # under the gateway's 5 s write deadline, so that the reason is heard before time is up
-)
+BUSY_MS: Final = 4_000  # under the 5 s deadline of a call, so that the reason is heard before time is up
 PAGE_BYTES: Final = 8_192  # half the system calls of SQLite's 4,096
 CHECKPOINT_PAGES: Final = 2_000  # 16 MiB of WAL, four times SQLite's own: hot pages are copied less often
 CACHE_KIB: Final = 16_384
