@@ -7,6 +7,7 @@ it goes away.
 
 from __future__ import annotations
 
+import gc
 import secrets
 import signal
 import time
@@ -256,10 +257,22 @@ async def serve(settings: Settings) -> None:
     log.info("stopped")
 
 
+def _calm_the_collector() -> None:
+    """Let the garbage collector look less often, and not at what lives as long as the process.
+
+    With the defaults it took a sixth of the event loop's time, visiting every connection's tasks for a few cycles
+    that exceptions leave behind.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 100)
+
+
 def run(settings: Settings) -> None:
     """Run a node; blocks.
 
     Raises: `ChappeError` when it cannot start; what a supervisor gave up on when it cannot go on.
     """
     configure(settings.log)
+    _calm_the_collector()
     trio.run(serve, settings)

@@ -172,14 +172,21 @@ class Connection:
 
         Raises: `RequestError` (`rate_limited`, with the time to wait), and nothing is taken.
         """
-        bucket = self._buckets.get(what)
-        if bucket is None:
-            bucket = self._buckets[what] = LeakyBucket(burst, per_s)
-        wait_s = bucket.take(trio.current_time(), min(amount, burst))
+        wait_s = self._bucket(what, burst, per_s).take(trio.current_time(), min(amount, burst))
         if wait_s:
             raise RequestError(
                 ErrorCode.RATE_LIMITED, f"Too many {what}; slow down.", retry_after_ms=int(wait_s * 1000) + 1
             )
+
+    def can_spend(self, what: str, burst: float, per_s: float, amount: float) -> bool:
+        """Take that much at once if it is there: the cheap way for a whole message full of frames."""
+        return amount <= burst and not self._bucket(what, burst, per_s).take(trio.current_time(), amount)
+
+    def _bucket(self, what: str, burst: float, per_s: float) -> LeakyBucket:
+        bucket = self._buckets.get(what)
+        if bucket is None:
+            bucket = self._buckets[what] = LeakyBucket(burst, per_s)
+        return bucket
 
     def close(self, code: CloseCode, reason: str) -> None:
         """End the connection: what waits is written if that takes no longer than `CLOSE_GRACE_S`, then it closes."""

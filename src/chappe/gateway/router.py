@@ -79,26 +79,41 @@ class Router:
 
         Waits while the log writer's queue is full. Cancelled: what was queued is stored all the same.
         """
-        assert connection.user is not None
-        accepted: list[StoredMessage] = []
-        now = trio.current_time()
+        limits = self._limits
+        is_within = connection.can_spend("messages", limits.messages_burst, limits.messages_per_s, len(sends))
+        accepted: list[Send] = []
         for send in sends:
             try:
-                message = await self._accept(connection, send)
+                if not is_within:
+                    connection.spend("messages", limits.messages_burst, limits.messages_per_s)
+                if await self._is_new(connection, send):
+                    accepted.append(send)
             except RequestError as refusal:
                 self._refuse(connection, send, refusal)
             except StoreUnavailable:
+                self._metrics.store_failures.labels("send").inc()
                 self._refuse(
                     connection,
                     send,
                     RequestError(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again."),
                 )
-            else:
-                if message is not None:
-                    accepted.append(message)
         if accepted:
-            connection.in_flight += len(accepted)
-            await self._writer.submit(Group(accepted, partial(self._settle, connection), now))
+            await self._writer.until_room()
+            self._submit(connection, accepted)
+
+    def _submit(self, connection: Connection, accepted: list[Send]) -> None:
+        """Give messages their ids and queue them, in one step: the log's queue is in the order of ids."""
+        assert connection.user is not None
+        assert connection.device is not None
+        next_id, user, device = self._clock.next, connection.user, connection.device
+        messages = [
+            StoredMessage(
+                next_id(), send.conv, send.kind, user, device, send.cid, send.ref, send.body, send.wraps
+            )
+            for send in accepted
+        ]
+        connection.in_flight += len(messages)
+        self._writer.submit_nowait(Group(messages, partial(self._settle, connection), trio.current_time()))
 
     async def receipt(self, connection: Connection, receipt: Receipt) -> None:
         """Take a watermark; the other devices of the conversation hear of it once it is durable."""
@@ -123,14 +138,12 @@ class Router:
             if not other.note((Typing, typing.conv, connection.user), note):
                 self._metrics.notes_dropped.inc()
 
-    async def _accept(self, connection: Connection, send: Send) -> StoredMessage | None:
-        """Return the message to store, or None when it was answered (or will be) from an earlier try.
+    async def _is_new(self, connection: Connection, send: Send) -> bool:
+        """Return whether to store this message; if not, it was answered, or will be, from an earlier try.
 
         Raises: `RequestError`, `StoreUnavailable`.
         """
-        assert connection.user is not None
         assert connection.device is not None
-        connection.spend("messages", self._limits.messages_burst, self._limits.messages_per_s)
         audience = await self._audience(connection, send.conv)
         key = (connection.device, send.cid)
         earlier = self._tries.get(key)
@@ -146,13 +159,10 @@ class Router:
             if earlier.id is not None:
                 self._metrics.duplicates.inc()
                 connection.post(Sent(send.cid, earlier.id, duplicate=True))
-            return None  # without an id it is being written: its SENT goes to the device when that is done
+            return False  # without an id it is being written: its SENT goes to the device when that is done
         self._check_devices(connection.device, send, audience)
         self._remember(key, _Try(fingerprint))
-        return StoredMessage(
-            self._clock.next(), send.conv, send.kind, connection.user, connection.device, send.cid, send.ref,
-            send.body, send.wraps,
-        )  # fmt: skip
+        return True
 
     def _check_devices(self, device: DeviceId, send: Send, audience: Audience) -> None:
         wraps = send.wraps

@@ -154,7 +154,7 @@ class Result(Struct, frozen=True, array_like=True, tag=9):
     value: msgspec.Raw
 
 
-class Send(Struct, frozen=True, array_like=True, tag=10):
+class Send(Struct, frozen=True, array_like=True, gc=False, tag=10):
     """A message for a conversation: the body once, its key wrapped for every other device of both accounts.
 
     `cid` names the message for its sender, across retries. `after` is set on a resend only: the first try may have
@@ -171,7 +171,7 @@ class Send(Struct, frozen=True, array_like=True, tag=10):
     after: Message | None = None
 
 
-class Sent(Struct, frozen=True, array_like=True, tag=11):
+class Sent(Struct, frozen=True, array_like=True, gc=False, tag=11):
     """The message is durable under `id`. The same cid gets the same answer, with `duplicate` set."""
 
     cid: ClientId
@@ -179,7 +179,7 @@ class Sent(Struct, frozen=True, array_like=True, tag=11):
     duplicate: bool = False
 
 
-class Event(Struct, frozen=True, array_like=True, tag=12):
+class Event(Struct, frozen=True, array_like=True, gc=False, tag=12):
     """A durable event. `n` counts up by one within a connection, from 1; `cursor`, if any, is safe to resume from."""
 
     n: Counter
@@ -195,7 +195,7 @@ class Event(Struct, frozen=True, array_like=True, tag=12):
     cursor: Cursor | None = None
 
 
-class Ack(Struct, frozen=True, array_like=True, tag=13):
+class Ack(Struct, frozen=True, array_like=True, gc=False, tag=13):
     """Everything up to event `n` is stored by the client."""
 
     n: Counter
@@ -207,7 +207,7 @@ class Drained(Struct, frozen=True, array_like=True, tag=14):
     cursor: Cursor
 
 
-class Receipt(Struct, frozen=True, array_like=True, tag=15):
+class Receipt(Struct, frozen=True, array_like=True, gc=False, tag=15):
     """Watermarks of `user` in a conversation: everything up to these ids was delivered, or read. They only grow.
 
     Client to server: the client's own (`user` is left out). Server to client: somebody else's, or another own device's.

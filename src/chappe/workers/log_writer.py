@@ -77,10 +77,13 @@ class LogWriter:
         first = self._writing or self._groups
         return first[0].messages[0].id if first else None
 
-    async def submit(self, group: Group) -> None:
-        """Queue a group; waits while the queue is full. Cancelled: it was not queued."""
+    async def until_room(self) -> None:
+        """Wait while the queue is full."""
         while self._waiting >= self._capacity:
             await self._room.park()
+
+    def submit_nowait(self, group: Group) -> None:
+        """Queue a group, right after `until_room`; its ids must have been made since, so that the queue is in order."""
         self._groups.append(group)
         self._waiting += len(group.messages)
         self._wakeup.set()

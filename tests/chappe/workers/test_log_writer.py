@@ -74,7 +74,7 @@ async def test_what_arrives_during_a_write_becomes_one_batch(nursery: trio.Nurse
     bench = Bench()
     await nursery.start(bench.supervisor.run)
     for _ in range(5):
-        await bench.writer.submit(bench.group(2))
+        bench.writer.submit_nowait(bench.group(2))
         await wait_all_tasks_blocked()
     assert bench.writer.waiting == 10
     bench.store.open()
@@ -90,22 +90,24 @@ async def test_a_batch_is_bounded_and_groups_stay_whole(nursery: trio.Nursery) -
     bench = Bench(batch=4)
     await nursery.start(bench.supervisor.run)
     for _ in range(4):
-        await bench.writer.submit(bench.group(3))
+        bench.writer.submit_nowait(bench.group(3))
     bench.store.open()
     await wait_all_tasks_blocked()
     assert [len(append) for append in bench.store.appends] == [6, 6]
     await bench.supervisor.stop()
 
 
-async def test_submitting_waits_while_the_queue_is_full(nursery: trio.Nursery) -> None:
+async def test_room_is_waited_for_while_the_queue_is_full(nursery: trio.Nursery) -> None:
     bench = Bench(queue=4)
     await nursery.start(bench.supervisor.run)
-    await bench.writer.submit(bench.group(4))
+    await bench.writer.until_room()
+    bench.writer.submit_nowait(bench.group(4))
     with trio.move_on_after(0.05) as scope:
-        await bench.writer.submit(bench.group(1))
+        await bench.writer.until_room()
     assert scope.cancelled_caught
     bench.store.open()
-    await bench.writer.submit(bench.group(1))
+    await bench.writer.until_room()
+    bench.writer.submit_nowait(bench.group(1))
     await wait_all_tasks_blocked()
     assert len(bench.settled) == 2
     await bench.supervisor.stop()
@@ -115,9 +117,9 @@ async def test_the_oldest_unsettled_id_holds_the_horizon(nursery: trio.Nursery) 
     bench = Bench()
     await nursery.start(bench.supervisor.run)
     first, second = bench.group(), bench.group()
-    await bench.writer.submit(first)
+    bench.writer.submit_nowait(first)
     await wait_all_tasks_blocked()
-    await bench.writer.submit(second)
+    bench.writer.submit_nowait(second)
     assert bench.writer.oldest() == first.messages[0].id
     bench.store.open(1)
     await wait_all_tasks_blocked()
@@ -131,10 +133,10 @@ async def test_a_store_that_fails_settles_as_unknown_and_the_next_write_works(nu
     await nursery.start(bench.supervisor.run)
     bench.store.open()
     bench.store.act = fail
-    await bench.writer.submit(bench.group())
+    bench.writer.submit_nowait(bench.group())
     await wait_all_tasks_blocked()
     bench.store.act = lambda: None
-    await bench.writer.submit(bench.group())
+    bench.writer.submit_nowait(bench.group())
     await wait_all_tasks_blocked()
     assert [outcome for _, outcome in bench.settled] == [Outcome.UNKNOWN, Outcome.STORED]
     await bench.supervisor.stop()
@@ -146,9 +148,9 @@ async def test_a_crash_settles_what_was_being_written_and_the_restart_writes_the
     bench = Bench()
     await nursery.start(bench.supervisor.run)
     bench.store.act = crash
-    await bench.writer.submit(bench.group())
+    bench.writer.submit_nowait(bench.group())
     await wait_all_tasks_blocked()
-    await bench.writer.submit(bench.group())
+    bench.writer.submit_nowait(bench.group())
     bench.store.open(1)
     while not bench.settled:
         await trio.lowlevel.checkpoint()
@@ -163,7 +165,7 @@ async def test_a_crash_settles_what_was_being_written_and_the_restart_writes_the
 async def test_a_write_past_the_deadline_is_late(nursery: trio.Nursery, autojump_clock: MockClock) -> None:
     bench = Bench()
     await nursery.start(bench.supervisor.run)
-    await bench.writer.submit(bench.group())
+    bench.writer.submit_nowait(bench.group())
     await trio.sleep(5.1)
     bench.store.open()
     await wait_all_tasks_blocked()
@@ -175,7 +177,7 @@ async def test_stopping_writes_what_waits_first(nursery: trio.Nursery, autojump_
     bench = Bench()
     await nursery.start(bench.supervisor.run)
     for _ in range(3):
-        await bench.writer.submit(bench.group())
+        bench.writer.submit_nowait(bench.group())
         await wait_all_tasks_blocked()
     nursery.start_soon(_open_later, bench.store)
     await bench.supervisor.stop()
@@ -213,6 +215,6 @@ async def test_every_group_is_settled_once(size: int, nursery: trio.Nursery) -> 
     await nursery.start(bench.supervisor.run)
     sent = [bench.group(size) for _ in range(20)]
     for group in sent:
-        await bench.writer.submit(group)
+        bench.writer.submit_nowait(group)
     await bench.supervisor.stop()
     assert [ids for ids, _ in bench.settled] == [[message.id for message in group.messages] for group in sent]
