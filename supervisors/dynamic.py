@@ -137,6 +137,7 @@ class DynamicSupervisor(Lifecycle):
     async def _retry(self, slot: Slot, retry: Retry) -> None:
         if not retry.is_counted:
             self._count_restart(slot, None)
+        await trio.lowlevel.checkpoint_if_cancelled()
         slot.launch(self._running_nursery())
 
     async def _stop_everything(self) -> None:

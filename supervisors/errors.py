@@ -73,5 +73,5 @@ class GaveUp(SupervisorError):
         self.is_shutdown = is_shutdown
 
 
-class Ignore(Exception):  # noqa: N818 - OTP's word; a child raises it before it acknowledges, to stay away on purpose
+class Ignore(Exception):
     """Raised by a start function before it acknowledges: there is nothing to do, and that is no error."""

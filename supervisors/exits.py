@@ -19,6 +19,9 @@ from .errors import GaveUp, Ignore
 REPORT_CHARS = 4_000
 """The end of a traceback that a report keeps: it names the error, and ten frames fit."""
 
+ERROR_CHARS = 500
+"""The start of an error's own words that a report keeps: a log line."""
+
 
 class Reason(Enum):
     """Why a child ended. `ESCALATED` is KeyboardInterrupt, SystemExit and their like: they end the whole
@@ -67,9 +70,8 @@ def reason_of(error: BaseException) -> Reason:
 def report_crash(path: tuple[str, ...], error: BaseException, now: float) -> CrashReport:
     """Write an exception down."""
     text = "".join(traceback.format_exception(error))
-    return CrashReport(
-        path, now, "".join(traceback.format_exception_only(error)).strip(), text[-REPORT_CHARS:]
-    )
+    words = "".join(traceback.format_exception_only(error)).strip()
+    return CrashReport(path, now, words[:ERROR_CHARS], text[-REPORT_CHARS:])
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

@@ -20,7 +20,7 @@ import trio
 from .errors import NeverAcknowledged, StartTimedOut
 from .events import Path
 from .exits import Exit, Reason, reason_of
-from .spec import ChildSpec
+from .spec import BRUTAL, ChildSpec
 from .tree import Node, Status
 
 STUCK_AFTER_S: Final = 1.0
@@ -124,7 +124,9 @@ class Slot:
     def ask_to_stop(self) -> None:
         """Begin a stop: ask a child that listens, cancel any other."""
         self.status = Status.STOPPING
-        if self._stop_event is not None and self.spec.shutdown > 0:
+        if self.spec.shutdown <= BRUTAL:
+            self.kill()
+        elif self._stop_event is not None:
             self._stop_event.set()
         elif self._scope is not None:
             self._scope.cancel()

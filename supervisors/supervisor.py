@@ -221,6 +221,7 @@ class Supervisor(Lifecycle):
                 del self._slots[slot.id]
 
     async def _start(self, slot: Slot) -> None:
+        await trio.lowlevel.checkpoint_if_cancelled()
         slot.launch(self._running_nursery())
         await slot.settled()
         if slot.status is Status.RUNNING:

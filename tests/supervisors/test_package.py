@@ -29,7 +29,9 @@ def test_it_imports_only_the_standard_library_and_trio(path: Path) -> None:
 
 
 def test_all_names_the_whole_public_api() -> None:
-    public = {name for name, value in vars(supervisors).items() if name[0] != "_" and not inspect.ismodule(value)}
+    public = {
+        name for name, value in vars(supervisors).items() if name[0] != "_" and not inspect.ismodule(value)
+    }
     assert public == set(supervisors.__all__)
 
 

@@ -1,0 +1,1 @@
+"""The supervision framework's tests; all of them own time."""
