@@ -9,13 +9,16 @@
 ...         return f"{message.text!r} is {message.state.name}"
 """
 
+from ..errors import StoreUnavailable
 from ..protocol.calls import Contact, Privacy, Settings
 from ..protocol.codes import ErrorCode, RequestError
 from .client import Client
 from .enrol import login, register
 from .errors import (
+    BadLinkCode,
     ClientError,
     IdentityNotTrusted,
+    NoConnection,
     NoProfile,
     NotFound,
     Offline,
@@ -53,6 +56,7 @@ from .values import (
 )
 
 __all__ = [
+    "BadLinkCode",
     "Client",
     "ClientError",
     "ConnectionChanged",
@@ -72,6 +76,7 @@ __all__ = [
     "Message",
     "MessageChanged",
     "MessageReceived",
+    "NoConnection",
     "NoProfile",
     "NotFound",
     "Offline",
@@ -87,6 +92,7 @@ __all__ = [
     "Settings",
     "StoreDamaged",
     "StoreInUse",
+    "StoreUnavailable",
     "TypingChanged",
     "Undecryptable",
     "Unreachable",

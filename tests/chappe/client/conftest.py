@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from chappe.client.store import database
 from chappe.client.store.vault import Kdf
 
+from .post import Device, Post
 from .servers import Home, running_server
 
 
@@ -24,3 +25,22 @@ async def home(tmp_path: Path) -> AsyncIterator[Home]:
     """A running server, and where its people live."""
     async with running_server(tmp_path / "server") as server:
         yield Home(server, tmp_path)
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+@pytest.fixture
+def alice(post: Post, tmp_path: Path) -> Iterator[Device]:
+    device = Device.register(post, tmp_path / "alice")
+    yield device
+    device.close()
+
+
+@pytest.fixture
+def bob(post: Post, tmp_path: Path) -> Iterator[Device]:
+    device = Device.register(post, tmp_path / "bob")
+    yield device
+    device.close()

@@ -12,19 +12,19 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from chappe.client import enrol, incoming, keeper, outgoing
+from chappe.client import enrol, incoming, outgoing
 from chappe.client.events import Event as ClientEvent
 from chappe.client.incoming import NeedList, Taken
 from chappe.client.outgoing import Needs
 from chappe.client.store import database as database_module
 from chappe.client.store import messages, outbox, people, profile
-from chappe.client.store.database import FILE, Database
+from chappe.client.store.database import FILE, Database, Tx
 from chappe.client.store.profile import Profile
 from chappe.client.values import Message
-from chappe.crypto import device_list
+from chappe.crypto import device_list, keys
 from chappe.crypto.device_list import Entry
 from chappe.ids import Cid, DeviceId, HybridClock, MessageId, UserId
-from chappe.protocol.calls import Bundle, DeviceList, KeyCount, OneTimeKem, OneTimeKey
+from chappe.protocol.calls import Bundle, DeviceList, OneTimeKem, OneTimeKey
 from chappe.protocol.codes import ErrorCode
 from chappe.protocol.frames import Error, Event, Frame, PreKeys, Send, Sent
 
@@ -132,11 +132,13 @@ class Device:
 
     def publish(self) -> None:
         """Put prekeys and one-time keys where others can claim them."""
-        publish = self.database.run_sync(keeper._new_keys, KeyCount(0, 0))
-        assert publish is not None
-        assert publish.prekeys is not None
-        key = self.database.run_sync(profile.device).public
-        self.post.prekeys[self.own.device] = (key, publish.prekeys, publish.one_time[:3], publish.kem[:3])
+
+        def refill(tx: Tx) -> tuple[bytes, PreKeys, list[OneTimeKey], list[OneTimeKem]]:
+            filled, one_time, kem = keys.refill(profile.device(tx), 3, 3, tx.random)
+            profile.put_device(tx, filled)
+            return filled.public, keys.prekeys(filled), one_time, kem
+
+        self.post.prekeys[self.own.device] = self.database.run_sync(refill)
 
     def entries(self) -> list[Entry]:
         signed = self.post.lists[self.own.user]

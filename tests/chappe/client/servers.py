@@ -111,6 +111,10 @@ class Home:
             ask_code=self.server.code,
         )
 
+    def again(self) -> None:
+        """Give the next one who registers the phone number of the last one."""
+        self._phones -= 1
+
     def client(self, name: str) -> Client:
         """Return somebody's client, to be entered."""
         return Client(self.folder / name, PASSPHRASE)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
-import pytest
 from msgspec.structs import replace
 
 from chappe.client.events import MessageChanged, MessageReceived, Undecryptable
@@ -18,25 +17,6 @@ from chappe.protocol.codes import ErrorCode
 from chappe.protocol.frames import Drained, Error, Receipt
 
 from .post import Device, Post
-
-
-@pytest.fixture
-def post() -> Post:
-    return Post()
-
-
-@pytest.fixture
-def alice(post: Post, tmp_path: Path) -> Iterator[Device]:
-    device = Device.register(post, tmp_path / "alice")
-    yield device
-    device.close()
-
-
-@pytest.fixture
-def bob(post: Post, tmp_path: Path) -> Iterator[Device]:
-    device = Device.register(post, tmp_path / "bob")
-    yield device
-    device.close()
 
 
 def test_a_message_arrives_and_is_acknowledged(alice: Device, bob: Device) -> None:

@@ -19,7 +19,7 @@ from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 import msgspec
 import trio
 
-from ...errors import DataFolderInUse
+from ...errors import DataFolderInUse, StoreUnavailable
 from ...stores.folder import open_data_folder
 from ..errors import NoProfile, StoreDamaged, StoreInUse, WrongPassphrase
 from .vault import Kdf, Random, Vault, new_kdf
@@ -87,6 +87,7 @@ class Database:
         """Run one step as one transaction; what it raises rolls it back.
 
         Cancelled: before it began, nothing happened; a step that began is finished and committed.
+        Raises: `StoreUnavailable` when the disk is full or broken.
         """
         return await trio.to_thread.run_sync(
             lambda: self.run_sync(step, *args, **kwargs), limiter=self._limiter
@@ -95,10 +96,13 @@ class Database:
     def run_sync(self, step: Callable[Concatenate[Tx, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do what `run` does in the calling thread."""
         tx = Tx(self._connection, self._vault, self.now_ms(), self._random)
-        self._connection.execute("BEGIN IMMEDIATE")
         try:
+            self._connection.execute("BEGIN IMMEDIATE")
             result = step(tx, *args, **kwargs)
             self._connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            self._connection.rollback()
+            raise StoreUnavailable(f"The local store did not take it: {error}; is the disk full?") from error
         except BaseException:
             self._connection.rollback()
             raise
