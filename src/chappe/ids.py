@@ -8,6 +8,7 @@ clients make everything else; nobody here reads a wall clock, the caller passes 
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable
 from typing import Final, NewType
 
@@ -22,8 +23,12 @@ FIRST_ID: Final = MessageId(bytes(ID_BYTES))
 
 _NODE_BITS = 48
 _COUNTER_BITS = 26
-_VERSION_7 = 7 << 76
+_LOW_COUNTER_BITS = 14
+_LOW_COUNTER = (1 << _LOW_COUNTER_BITS) - 1
+_VERSION_7 = 7 << 12
 _VARIANT = 2 << 62
+_pack = struct.Struct(">QQ").pack
+_unpack = struct.Struct(">QQ").unpack
 
 
 def device_id(device_key: bytes) -> DeviceId:
@@ -80,22 +85,16 @@ class HybridClock:
         return self._id(self._ms, self._counter)
 
     def _id(self, ms: int, counter: int) -> MessageId:
-        value = (
-            (ms << 80)
-            | _VERSION_7
-            | ((counter >> 14) << 64)
-            | _VARIANT
-            | ((counter & 0x3FFF) << _NODE_BITS)
-            | self._node
-        )
-        return MessageId(value.to_bytes(ID_BYTES, "big"))
+        high = (ms << 16) | _VERSION_7 | (counter >> _LOW_COUNTER_BITS)
+        low = _VARIANT | ((counter & _LOW_COUNTER) << _NODE_BITS) | self._node
+        return MessageId(_pack(high, low))
 
     def observe(self, message: MessageId) -> None:
         """Make every later id greater than `message`: call it with what a restart finds in the store."""
-        value = int.from_bytes(message, "big")
-        ms = value >> 80
-        counter = (((value >> 64) & 0xFFF) << 14) | ((value >> _NODE_BITS) & 0x3FFF)
-        self._ms, self._counter = max((self._ms, self._counter), (ms, counter))
+        high, low = _unpack(message)
+        ms = high >> 16
+        counter = ((high & 0xFFF) << _LOW_COUNTER_BITS) | ((low >> _NODE_BITS) & _LOW_COUNTER)
+        self._ms, self._counter = max((ms, counter), (self._ms, self._counter))
 
     def ahead_ms(self) -> int:
         """Return by how much the newest id is ahead of the wall clock: more than zero after it was set back."""

@@ -23,11 +23,11 @@ MAX_DEVICES = 200_000
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """The members of a conversation and all their devices."""
+    """The members of a conversation and all their devices; `parts` says whose are whose."""
 
     members: tuple[UserId, ...]
     devices: frozenset[DeviceId]
-    parts: tuple[frozenset[DeviceId], ...]
+    parts: tuple[tuple[UserId, frozenset[DeviceId]], ...]
 
 
 class Directory:
@@ -73,7 +73,7 @@ class Directory:
         known = self._audiences.get(conv)
         if known is not None:
             current = self._of_user
-            for user, part in zip(known.members, known.parts, strict=True):
+            for user, part in known.parts:
                 if current.get(user) is not part:
                     return None
         return known
@@ -86,8 +86,8 @@ class Directory:
         members = await self.members(conv)
         if members is None:
             return None
-        parts = tuple([await self.devices_of(user) for user in members])
-        known = Audience(members, frozenset().union(*parts), parts)
+        parts = tuple([(user, await self.devices_of(user)) for user in members])
+        known = Audience(members, frozenset().union(*(part for _, part in parts)), parts)
         _keep(self._audiences, conv, known, MAX_CONVERSATIONS)
         return known
 
