@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import secrets
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -48,13 +49,14 @@ from .http.app import Insight, serve_http
 from .ids import HybridClock
 from .logs import configure, on_supervisor_event
 from .metrics import Metrics
-from .ports import KeyStore, UserStore
+from .ports import KeyStore
 from .settings import Settings
 from .stores.folder import open_data_folder
 from .stores.sql.engine import open_database
 from .stores.sql.keys import SqlKeyStore
 from .stores.sql.users import SqlUserStore
 from .stores.sqlite.messages import SqliteMessageStore, open_message_store
+from .stores.threads import SWITCH_INTERVAL_S
 from .workers.expiry import expire
 from .workers.log_writer import LogWriter
 from .workers.presence import PresenceServer
@@ -73,7 +75,7 @@ class Node:
     def __init__(
         self,
         settings: Settings,
-        stores: tuple[UserStore, KeyStore, SqliteMessageStore],
+        stores: tuple[SqlUserStore, KeyStore, SqliteMessageStore],
         sockets: tuple[list[trio.SocketListener], trio.SocketListener],
         clock: HybridClock,
     ) -> None:
@@ -142,12 +144,11 @@ class Node:
     def _draw_tree(self) -> Supervisor:
         settings = self.settings
         insight = Insight(self.metrics.registry, self.problems, self.snapshot)
-        hours = settings.stores.inbox_days * 24
         return Supervisor(
             [
                 child(serve_http, self._http_socket, insight, id="http"),
                 child(self._writer.run, id="log-writer", shutdown=settings.timing.write_deadline_s),
-                child(expire, self._messages, hours, now_ms, id="expiry"),
+                child(expire, self._messages, self._users, settings.stores.inbox_days, now_ms, id="expiry"),
                 child(self._presence.run, id="presence"),
                 self._pool("requests", settings.limits.requests),
                 self._pool("connections", settings.limits.connections),
@@ -275,4 +276,5 @@ def run(settings: Settings) -> None:
     """
     configure(settings.log)
     _calm_the_collector()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     trio.run(serve, settings)
