@@ -76,15 +76,19 @@ class Running:
         if number is not None:
             self.process.send_signal(number)
         try:
-            code = self.process.wait(WITHIN_S)
+            return self.process.wait(WITHIN_S)
         finally:
-            self.process.kill()
-            for thread in self._threads:
-                thread.join()
-            for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
-                assert stream is not None
-                stream.close()
-        return code
+            self.close()
+
+    def close(self) -> None:
+        """Leave nothing behind: no process, no thread, no pipe."""
+        self.process.kill()
+        self.process.wait()
+        for thread in self._threads:
+            thread.join()
+        for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
 
 
 class World:
@@ -102,7 +106,13 @@ class World:
             # Python's own warnings would be mistaken for the command's words.
             "PYTHONWARNINGS": "error",
         }
+        self._started: list[Running] = []
         self.server = self.start_server()
+
+    def close(self) -> None:
+        """Kill whatever a failed test left running."""
+        for command in self._started:
+            command.close()
 
     def start_server(self) -> Running:
         server = self.start("serve", *self.server_options())
@@ -114,7 +124,9 @@ class World:
         return ["--data", data, "--port", str(self.port), "--http-port", str(self.http_port)]
 
     def start(self, *arguments: str, profile: str = "default", **environment: str) -> Running:
-        return Running(list(arguments), {**self.environment, "CHAPPE_PROFILE": profile, **environment})
+        command = Running(list(arguments), {**self.environment, "CHAPPE_PROFILE": profile, **environment})
+        self._started.append(command)
+        return command
 
     def run(self, *arguments: str, profile: str, code: int = 0, **environment: str) -> str:
         """Run a command to its end, and return its standard output; of a failure, the one sentence."""

@@ -27,7 +27,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         world.run("contacts", "add", "+33142685300", "--name", "Ann (Paris)", profile="ben")
         yield world
     finally:
-        world.server.end(signal.SIGTERM)
+        world.close()
 
 
 def rows(output: str) -> list[dict[str, Any]]:
@@ -76,7 +76,8 @@ def test_nobody_by_that_name(world: World) -> None:
 def test_a_profile_in_use_or_locked(world: World) -> None:
     listener = world.start("listen", profile="ben")
     listener.until("online")
-    assert "in use" in world.run("history", "ann", profile="ben", code=ExitCode.STORE)
+    sentence = world.run("history", "ann", profile="ben", code=ExitCode.STORE)
+    assert "Another process is using" in sentence
     assert listener.end(signal.SIGTERM) == ExitCode.TERMINATED
     sentence = world.run("history", "ann", profile="ben", code=ExitCode.STORE, CHAPPE_PASSPHRASE="no")
     assert "passphrase" in sentence
