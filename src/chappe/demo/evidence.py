@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import msgspec
@@ -31,7 +30,7 @@ def stored(data: Path, message: MessageId) -> dict[str, str]:
         for (batch,) in connection.execute("SELECT batch FROM journal"):
             for one in _journal.decode(batch)[0]:
                 if one.id == message:
-                    return {field.name: _shown(getattr(one, field.name)) for field in fields(one)}
+                    return {name: _shown(value) for name, value in msgspec.structs.asdict(one).items()}
         return {}
     finally:
         connection.close()
