@@ -16,7 +16,7 @@ class DataFolderInUse(ChappeError):
 
 
 class StoreUnavailable(ChappeError):
-    """A store did not take the work: away, full or too slow. Trying again may help; whether a write happened is unknown."""
+    """A store did not take the work: it is away, full or too slow. Trying again may help; a write may have happened."""
 
 
 class Taken(ChappeError):

@@ -125,7 +125,7 @@ class KeyStore(Protocol):
         """Return how many one-time keys and KEM keys are left."""
 
     async def claim(self, user: UserId, devices: Sequence[DeviceId]) -> list[Bundle]:
-        """Take one bundle per device that is the user's and not revoked. A one-time key is returned exactly once, ever."""
+        """Take one bundle per device that is the user's and not revoked. A one-time key is returned once, ever."""
 
 
 class MessageStore(Protocol):

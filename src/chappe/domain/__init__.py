@@ -1,1 +1,1 @@
-"""What Chappe is about, without I/O: accounts, contacts, delivery, receipts, presence. Imports only ids and protocol."""
+"""What Chappe is about, without I/O: accounts, contacts, delivery, receipts, presence. Imports ids and protocol."""

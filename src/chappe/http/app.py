@@ -59,7 +59,10 @@ def application(insight: Insight) -> Starlette:
 
 
 async def serve_http(
-    socket: trio.SocketListener, insight: Insight, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+    socket: trio.SocketListener,
+    insight: Insight,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve until cancelled, on a copy of a socket that listens, so that a restart finds the port still ours."""
     config = hypercorn.config.Config()

@@ -270,7 +270,7 @@ class Error(Struct, frozen=True, array_like=True, tag=21):
 
 
 class MismatchedDevices(Struct, frozen=True, array_like=True):
-    """The detail of `mismatched_devices`: wraps that were missing, and wraps for devices that are not (any more) here."""
+    """The detail of `mismatched_devices`: wraps that are missing, and wraps for devices not here (any more)."""
 
     missing: list[Device]
     extra: list[Device]

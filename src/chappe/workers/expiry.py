@@ -30,7 +30,9 @@ class ExpiringUsers(Protocol):
         """Drop registrations and announced devices whose time is over."""
 
 
-async def expire(inbox: ExpiringInbox, users: ExpiringUsers, keep_days: int, now_ms: Callable[[], int]) -> None:
+async def expire(
+    inbox: ExpiringInbox, users: ExpiringUsers, keep_days: int, now_ms: Callable[[], int]
+) -> None:
     """Expire once an hour, for ever.
 
     Raises: `StoreUnavailable`; the next try is the supervisor's to start.

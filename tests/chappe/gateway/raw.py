@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 import msgspec
+import pytest
 import trio
 from msgspec import Struct
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
@@ -157,14 +158,13 @@ class RawClient:
 
     async def closed(self) -> tuple[int, str | None]:
         """Read until the server closes; return its code and reason."""
-        try:
+        with pytest.raises(ConnectionClosed) as closed:
             while True:
                 data = await self.ws.get_message()
                 assert isinstance(data, bytes)
                 self.seen += self.session.receive(data)
-        except ConnectionClosed as closed:
-            assert closed.reason is not None
-            return closed.reason.code, closed.reason.reason
+        assert closed.value.reason is not None
+        return closed.value.reason.code, closed.value.reason.reason
 
 
 @asynccontextmanager
@@ -213,7 +213,7 @@ def message(
         conv,
         Kind.MESSAGE,
         body,
-        {device: b"w" * 100 for device in devices},
+        dict.fromkeys(devices, b"w" * 100),
     )
 
 

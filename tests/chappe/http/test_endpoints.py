@@ -94,7 +94,7 @@ async def test_a_second_node_on_the_same_folder_is_refused_and_the_first_goes_on
 
 
 async def test_a_port_in_use_is_named(node: Node, tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=f"Cannot listen on 127.0.0.1 port {node.http_port}"):
+    with pytest.raises(SettingsError, match=rf"Cannot listen on 127\.0\.0\.1 port {node.http_port}"):
         async with running_node(settings(tmp_path / "other", http={"port": node.http_port})):
             pass
 
@@ -117,6 +117,6 @@ async def test_certificate_files_that_cannot_be_used_are_named(tmp_path: Path) -
     wrong = tmp_path / "wrong.pem"
     wrong.write_text("nonsense")
     config = settings(tmp_path / "data", gateway={"certificate": wrong, "private_key": wrong})
-    with pytest.raises(SettingsError, match="wrong.pem"):
+    with pytest.raises(SettingsError, match=r"wrong\.pem"):
         async with running_node(config):
             pass
