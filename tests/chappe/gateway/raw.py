@@ -114,9 +114,16 @@ class RawClient:
                 if isinstance(frame, kind):
                     del self.seen[i]
                     return frame
-            data = await self.ws.get_message()
-            assert isinstance(data, bytes)
-            self.seen += self.session.receive(data)
+            await self._read()
+
+    async def _read(self) -> None:
+        data = await self.ws.get_message()
+        assert isinstance(data, bytes)
+        self.seen += self.session.receive(data)
+
+    async def _read_on(self) -> None:
+        while True:
+            await self._read()
 
     async def request(self, make: type[F], *fields: object) -> bytes:
         """Send a request and return the bytes of its result. Raises `RequestError`."""
@@ -133,9 +140,7 @@ class RawClient:
                     if isinstance(frame, Error):
                         raise RequestError(frame.code, frame.message, retry_after_ms=frame.retry_after_ms)
                     return bytes(frame.value)
-            data = await self.ws.get_message()
-            assert isinstance(data, bytes)
-            self.seen += self.session.receive(data)
+            await self._read()
 
     async def call(self, name: str, args: Struct) -> Struct:
         """Make a call and return its result. Raises `RequestError`."""
@@ -159,10 +164,7 @@ class RawClient:
     async def closed(self) -> tuple[int, str | None]:
         """Read until the server closes; return its code and reason."""
         with pytest.raises(ConnectionClosed) as closed:
-            while True:
-                data = await self.ws.get_message()
-                assert isinstance(data, bytes)
-                self.seen += self.session.receive(data)
+            await self._read_on()
         assert closed.value.reason is not None
         return closed.value.reason.code, closed.value.reason.reason
 
