@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 
 import trio
 
+from ..domain.accounts import Device
 from ..domain.messages import InboxRow
 from ..ids import FIRST_ID, DeviceId, MessageId, UserId
 from ..protocol import codec
@@ -25,6 +26,9 @@ from ..settings import LimitSettings, Timing
 from ..wakeup import Wakeup
 
 CLOSE_GRACE_S = 2.0
+
+
+Buckets = dict[str, LeakyBucket]
 
 
 class Connection:
@@ -87,13 +91,17 @@ class Connection:
         self.pump_wakeup = Wakeup()
         self.reader_wakeup = Wakeup()
         self._limits = limits
-        self._buckets: dict[str, LeakyBucket] = {}
+        self._buckets: Buckets = {}
 
-    def sign_in(self, user: UserId, device: DeviceId, start: MessageId, window: int) -> None:
-        """Note who this is, from where its inbox is to be read, and how many events it wants unacknowledged."""
-        self.user = user
-        self.device = device
+    def sign_in(self, device: Device, start: MessageId, window: int, buckets: Buckets) -> None:
+        """Note who this is, where its inbox is to be read from, and how many events it wants unacknowledged.
+
+        `buckets` are the device's own: connecting anew must not empty them.
+        """
+        self.user = device.user
+        self.device = device.device
         self.safe = start
+        self._buckets = buckets
         limits = self.session.limits
         self.window = SendWindow(min(window, limits.window_events), limits.window_bytes)
 

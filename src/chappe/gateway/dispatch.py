@@ -172,7 +172,7 @@ class Dispatch:
             return
         if connection.closing is not None:
             return
-        connection.sign_in(device.user, device.device, start, hello.window)
+        connection.sign_in(device, start, hello.window, parts.hub.buckets(device.device))
         if hello.cursor is not None:
             parts.metrics.resumes.inc()
         parts.hub.enter(connection, device.user, device.device)

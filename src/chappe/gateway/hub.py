@@ -6,13 +6,16 @@ no task: entering and leaving are plain calls on trio's thread.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterator
 
 import trio
 
 from ..ids import DeviceId, UserId
 from ..protocol.codes import CloseCode
-from .connection import Connection
+from .connection import Buckets, Connection
+
+REMEMBERED_DEVICES = 100_000
 
 
 class Hub:
@@ -22,6 +25,7 @@ class Hub:
         self._all: set[Connection] = set()
         self._by_device: dict[DeviceId, Connection] = {}
         self._by_user: dict[UserId, set[Connection]] = {}
+        self._buckets: OrderedDict[DeviceId, Buckets] = OrderedDict()
         self._empty: trio.Event | None = None
         self.on_presence: Callable[[UserId], None] = lambda _user: None
 
@@ -74,6 +78,14 @@ class Hub:
         if not connections:
             del self._by_user[connection.user]
             self.on_presence(connection.user)
+
+    def buckets(self, device: DeviceId) -> Buckets:
+        """Return a device's rate limits, the same at its next connection unless very many others came between."""
+        buckets = self._buckets.setdefault(device, {})
+        self._buckets.move_to_end(device)
+        if len(self._buckets) > REMEMBERED_DEVICES:
+            self._buckets.popitem(last=False)
+        return buckets
 
     def of_device(self, device: DeviceId) -> Connection | None:
         """Return a device's connection."""
