@@ -44,6 +44,7 @@ def list_devices(
 @app.command()
 def link(
     code: Annotated[str, typer.Argument(metavar="CODE", help="What `chappe login` shows on the new device.")],
+    name: Annotated[str, typer.Option(help="What to call the new device in your list.")] = "",
     timeout: Timeout = 15.0,
     json: Json = False,
     profile: ProfileName = "default",
@@ -55,12 +56,12 @@ def link(
     Only type a code that you read off your own other device.
 
     Examples:
-        chappe devices link 5K7Q-...
+        chappe devices link 5K7Q-... --name tablet
     """
     from .session import run_online
 
     async def body(client: Client) -> DeviceInfo:
-        return await client.link(code)
+        return await client.link(code, name)
 
     device = run_online(Profile.of(profile, server, ca), timeout, body)
     if json:

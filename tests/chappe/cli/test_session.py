@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pytest
 
 from chappe.cli.exits import ExitCode
 
-from .processes import World
+from .processes import CHAPPE, World
 
 pytestmark = pytest.mark.system
 
@@ -109,7 +111,7 @@ def test_settings_are_kept(world: World) -> None:
 def test_a_second_device_is_linked_and_revoked(world: World) -> None:
     new = world.start("login", "ann", "--device", "tablet", "--json", profile="tablet")
     code = new.until("chappe devices link (.+)")[1]
-    linked = json.loads(world.run("devices", "link", code, "--json", profile="ann"))
+    linked = json.loads(world.run("devices", "link", code, "--name", "tablet", "--json", profile="ann"))
     assert new.end() == 0, new.seen
     assert json.loads(new.seen["stdout"])["device"] == linked["device"]
     devices = rows(world.run("devices", "list", "--json", profile="ann"))
@@ -171,6 +173,16 @@ def test_chat_through_a_pipe(world: World) -> None:
 
 
 def test_a_reader_that_leaves_is_no_traceback(world: World) -> None:
-    command = world.start("history", "ben", profile="ann")
-    assert command.process.stdout is not None
-    assert command.end() == 0
+    command = [*CHAPPE, "history", "ben", "--profile", "ann"]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        ended = subprocess.run(
+            command, stdout=write, stderr=subprocess.PIPE, text=True, env=world.environment, check=False
+        )
+    finally:
+        os.close(write)
+    assert (ended.returncode, ended.stderr) == (
+        ExitCode.FAILED,
+        "chappe: Nobody reads the output any more.\n",
+    )
