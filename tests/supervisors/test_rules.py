@@ -608,3 +608,15 @@ async def test_rule_24_defaults_are_those_of_otp(autojump_clock: MockClock, lab:
     assert (window.intensity, window.period_s) == (1, 5.0)
     assert (lab.spec("a").restart, lab.spec("a").shutdown) == (Restart.PERMANENT, 5.0)
     assert supervisor_child(Supervisor, id="s").shutdown == float("inf")
+
+
+async def test_a_sibling_started_by_hand_while_its_group_waits_is_not_started_twice(
+    autojump_clock: MockClock, lab: Lab, running: Running
+) -> None:
+    specs = [lab.spec("a"), lab.spec("b", backoff=Backoff(first_s=10, most_s=10, jitter=0))]
+    supervisor = Supervisor(specs, strategy=ONE_FOR_ALL)
+    async with running(supervisor):
+        await lab.crash("b")
+        await supervisor.restart_child("a")
+        await trio.sleep(20)
+        assert lab.take_log() == "+a +b -b -a +a +b"

@@ -373,7 +373,7 @@ async def test_a_start_timeout_ends_with_the_acknowledgement(
         await trio.sleep(4)
         task_status.started(7)
         with pytest.raises(RuntimeError):
-            task_status.started()
+            task_status.started(8)
         await trio.sleep_forever()
 
     supervisor = Supervisor()
