@@ -1,0 +1,18 @@
+"""The documents that the tests of this folder read: every Markdown file a reader may start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")),
+        *(ROOT / "docs").rglob("*.md"),
+    ]
+)
+
+
+def name(page: Path) -> str:
+    """Return how a test calls a page."""
+    return str(page.relative_to(ROOT))
