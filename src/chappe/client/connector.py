@@ -21,6 +21,7 @@ from supervisors import AutoShutdown, ChildSpec, Restart, Supervisor, child
 from ..crypto.keys import DeviceKeys
 from ..ids import Cid, UserId
 from ..protocol.frames import Frame
+from .dial import dial
 from .directory import Directory
 from .errors import NoConnection, Offline, Refused, Unreachable
 from .events import ConnectionChanged, EventHub
@@ -33,7 +34,7 @@ from .store import profile
 from .store.database import Database, Tx
 from .store.profile import Own
 from .values import ConnectionState, PresenceInfo
-from .wire import Wire, dial
+from .wire import Wire
 
 FIRST_WAIT_S: Final = 1.0
 MOST_WAIT_S: Final = 60.0

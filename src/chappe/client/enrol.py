@@ -23,12 +23,12 @@ from ..ids import UserId
 from ..protocol.calls import DeviceList, LoginResult, Nothing, SealedLink
 from ..protocol.codes import RequestError
 from ..protocol.frames import Link, Login, Register, Verify
+from .dial import dial
 from .errors import ProfileExists, Refused, ServerLied, Unreachable
 from .store import people, profile
 from .store.database import Database, Tx, open_database
 from .store.profile import Profile
 from .values import Me
-from .wire import dial
 
 POLL_S: Final = 1.0
 

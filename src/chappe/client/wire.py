@@ -1,28 +1,26 @@
-"""One WebSocket connection to the server, up to and including the sign-in.
+"""What is said on one WebSocket connection, up to and including the sign-in.
 
-The connector and the enrolment dial through here. The sans-IO session checks every frame both ways; what
-trio-websocket raises becomes the SDK's own errors, once. What to do with the frames is `link.py`'s.
+The connector and the enrolment talk through here. The sans-IO session checks every frame both ways; what
+trio-websocket raises becomes the SDK's own errors, once. Connecting is `dial.py`'s, the frames after the sign-in are
+`link.py`'s.
 """
 
 from __future__ import annotations
 
-import ssl
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 import msgspec
 import trio
 from msgspec import Struct
-from trio_websocket import ConnectionClosed, HandshakeError, WebSocketConnection, open_websocket_url
+from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from ..crypto import keys
 from ..crypto.keys import DeviceKeys
 from ..protocol import codec
 from ..protocol.codes import CloseCode, ProtocolError, RequestError
 from ..protocol.frames import (
-    MAX_MESSAGE_BYTES,
-    SUBPROTOCOL,
     VERSION,
     Challenge,
     Error,
@@ -41,7 +39,6 @@ from .errors import Refused, ServerLied, Unreachable
 
 R = TypeVar("R", bound=Struct)
 
-CONNECT_S: Final = 15.0
 ANSWER_S: Final = 30.0
 CLOSE_S: Final = 2.0
 
@@ -134,42 +131,6 @@ class Wire:
                 return welcome, frames[1:]
             case _:
                 raise Unreachable("The server did not take this device in; try again.")
-
-
-@asynccontextmanager
-async def dial(server: str, ssl_context: ssl.SSLContext | None) -> AsyncIterator[Wire]:
-    """Open a connection, and close it when left. Raises: `Unreachable`."""
-    try:
-        connecting = open_websocket_url(
-            server,
-            ssl_context,
-            subprotocols=[SUBPROTOCOL],
-            max_message_size=MAX_MESSAGE_BYTES,
-            connect_timeout=CONNECT_S,
-            disconnect_timeout=CLOSE_S,
-        )
-    except ValueError as error:
-        raise Unreachable(
-            f"{server} is no server address; write ws://host:port or wss://host:port."
-        ) from error
-    socket: WebSocketConnection | None = None
-    try:
-        async with connecting as socket:
-            yield Wire(socket)
-    except (HandshakeError, trio.BrokenResourceError) as error:
-        raise Unreachable(f"The server at {server} cannot be reached: {_why(error)}.") from error
-    finally:
-        if socket is not None:
-            # trio-websocket leaves the TCP socket to the garbage collector when the peer closed first.
-            await trio.aclose_forcefully(socket._stream)
-
-
-def _why(error: BaseException) -> str:
-    """Return the first cause that says something."""
-    cause: BaseException | None = error
-    while cause is not None and (not str(cause) or isinstance(cause, trio.BrokenResourceError)):
-        cause = cause.__cause__
-    return str(cause).rstrip(".") if cause is not None else "check the address and the network"
 
 
 def decoded(value: msgspec.Raw, answer: type[R]) -> R:

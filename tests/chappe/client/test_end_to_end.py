@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import doctest
+from pathlib import Path
+from typing import Any, TypeVar
 
 import pytest
 import trio
 
+import chappe.client
 from chappe.client import (
     Client,
     ConnectionChanged,
@@ -28,7 +31,7 @@ from chappe.ids import UserId
 from chappe.protocol.calls import KeyCount, Nothing
 from chappe.protocol.codes import CloseCode, ErrorCode
 
-from .servers import Home, eventually
+from .servers import PASSPHRASE, Home, eventually
 
 E = TypeVar("E")
 
@@ -234,6 +237,39 @@ async def test_one_time_keys_are_refilled_and_may_run_out(home: Home) -> None:
             return isinstance(left, KeyCount) and min(left.one_time, left.kem) >= 20
 
         await eventually(is_filled)
+
+
+async def test_what_the_server_withholds_shows_in_its_log(home: Home) -> None:
+    """The log has a message that the device was never given: here because it was linked later."""
+    a, b = await home.registered("alice"), await home.registered("bobby")
+    async with home.client("alice") as alice, home.client("bobby") as bob:
+        await online(alice, bob)
+        early = await bob.send(a.user, "early")
+        await reached(bob, early.cid, DeliveryState.DELIVERED)
+        await home.linked(alice, "tablet")
+        async with home.client("tablet") as tablet:
+            await online(tablet)
+            late = await bob.send(a.user, "late")
+            await reached(bob, late.cid, DeliveryState.DELIVERED)
+
+            async def has_late() -> bool:
+                return await texts(tablet, b.user) == ["late"]
+
+            await eventually(has_late)
+            page = await tablet.fetch_history(early.conv)
+            assert page.missing == [(await bob.message(early.cid)).id]
+            assert (await alice.fetch_history(early.conv)).missing == []
+
+
+async def test_the_example_of_the_package_runs(home: Home) -> None:
+    await home.registered("alice")
+    await home.registered("bobby")
+    [example] = doctest.DocTestParser().get_examples(chappe.client.__doc__ or "")
+    names: dict[str, Any] = dict(vars(chappe.client), Path=Path)
+    exec(compile(example.source, "example", "exec"), names)
+    with trio.fail_after(20):
+        shown = await names["hello"](home.folder / "alice", PASSPHRASE, "bobby")
+    assert shown == "'hello' is SENT"
 
 
 async def test_wrong_answers_are_typed(home: Home) -> None:
