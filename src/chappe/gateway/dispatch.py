@@ -138,30 +138,24 @@ class Dispatch:
         except RequestError as refusal:
             self._parts.requests.refuse(connection, call.rid, refusal)
         else:
-            await self._parts.requests.start(connection, call.rid, self._parts.calls.handle, caller, call)
+            self._parts.requests.start(connection, call.rid, self._parts.calls.handle, caller, call)
 
     async def _register(self, connection: Connection, frame: Register) -> None:
-        await self._sign_up(
-            connection, frame.rid, partial(self._parts.signin.register, connection.address, frame)
-        )
+        self._sign_up(connection, frame.rid, partial(self._parts.signin.register, connection.address, frame))
 
     async def _verify(self, connection: Connection, frame: Verify) -> None:
-        await self._sign_up(
-            connection, frame.rid, partial(self._parts.signin.verify, connection.address, frame)
-        )
+        self._sign_up(connection, frame.rid, partial(self._parts.signin.verify, connection.address, frame))
 
     async def _login(self, connection: Connection, frame: Login) -> None:
-        await self._sign_up(
-            connection, frame.rid, partial(self._parts.signin.login, connection.address, frame)
-        )
+        self._sign_up(connection, frame.rid, partial(self._parts.signin.login, connection.address, frame))
 
     async def _link(self, connection: Connection, frame: Link) -> None:
-        await self._sign_up(connection, frame.rid, partial(self._parts.signin.link, connection, frame))
+        self._sign_up(connection, frame.rid, partial(self._parts.signin.link, connection, frame))
 
-    async def _sign_up(self, connection: Connection, rid: int, work: Callable[[], Awaitable[Struct]]) -> None:
+    def _sign_up(self, connection: Connection, rid: int, work: Callable[[], Awaitable[Struct]]) -> None:
         # People take their time to read a code or to link a device.
         connection.hello_by = trio.current_time() + self._signup_s
-        await self._parts.requests.start(connection, rid, work)
+        self._parts.requests.start(connection, rid, work)
 
     async def _hello(self, connection: Connection, hello: Hello) -> None:
         parts = self._parts

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import trio
 
-from supervisors import ChildSpec, DynamicSupervisor, Observer, Restart, TooManyChildren, child
+from supervisors import ChildSpec, DynamicSupervisor, NotRunning, Observer, Restart, TooManyChildren, child
 
 from ..metrics import Metrics
 from ..protocol.buckets import LeakyBucket
@@ -95,10 +95,10 @@ class Listener:
         self._strangers[address] += 1
         door.hub.add(connection)
         try:
-            await door.pool().start_child(
+            door.pool().start_child_nowait(
                 child(self._serve, connection, stream, id=str(connection.id), restart=Restart.TEMPORARY)
             )
-        except TooManyChildren:
+        except (TooManyChildren, NotRunning):
             door.metrics.rejected.labels("full").inc()
             self._ended(connection)
             await trio.aclose_forcefully(stream)

@@ -13,7 +13,7 @@ from typing import TypeVarTuple
 import msgspec
 from msgspec import Struct
 
-from supervisors import DynamicSupervisor, Restart, TooManyChildren, child
+from supervisors import DynamicSupervisor, NotRunning, Restart, TooManyChildren, child
 
 from ..errors import Missing, Stale, StoreUnavailable, Taken
 from ..metrics import Metrics
@@ -36,14 +36,14 @@ class Requests:
         self._pool = pool
         self._metrics = metrics
 
-    async def start(
+    def start(
         self, connection: Connection, rid: int, handler: Callable[[*Ts], Awaitable[Struct]], *args: *Ts
     ) -> None:
         """Run `await handler(*args)` and answer with what it returns or why it refused."""
         answer = partial(self._answer, connection, rid, partial(handler, *args))
         try:
-            await self._pool().start_child(child(answer, restart=Restart.TEMPORARY))
-        except TooManyChildren:
+            self._pool().start_child_nowait(child(answer, restart=Restart.TEMPORARY))
+        except (TooManyChildren, NotRunning):
             self.refuse(
                 connection, rid, RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later.")
             )
