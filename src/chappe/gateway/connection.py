@@ -48,6 +48,7 @@ class Connection:
         "hello_by",
         "id",
         "in_flight",
+        "is_held",
         "is_idle",
         "live",
         "lost",
@@ -85,6 +86,7 @@ class Connection:
         self.lost: MessageId | None = None
         self.safe = FIRST_ID
         self.is_idle = False
+        self.is_held = False
         self.scope = trio.CancelScope()
         self.start_pump: Callable[[], Awaitable[object]] | None = None
         self.writer_wakeup = Wakeup()
@@ -155,6 +157,22 @@ class Connection:
             live.clear()
         self.pump_wakeup.set()
         return has_room
+
+    def acknowledge(self, n: int) -> None:
+        """Take the client's ACK; the pump goes on if the window is what held it.
+
+        Raises: `ProtocolError` for an event that was never sent.
+        """
+        self.window.ack(n, trio.current_time())
+        if self.is_held:
+            self.pump_wakeup.set()
+
+    async def until_window(self) -> None:
+        """Return when the window has room for another event; the pump's way of waiting for ACKs."""
+        self.is_held = True
+        while not self.window.has_room:
+            await self.pump_wakeup.wait()
+        self.is_held = False
 
     def deliver(self, row: InboxRow, cursor: MessageId | None, now: float) -> None:
         """Put a row on its way as the next EVENT; the pump's, which minds the window."""

@@ -97,8 +97,7 @@ class Dispatch:
             await self._parts.router.send(connection, sends)
 
     async def _ack(self, connection: Connection, ack: Ack) -> None:
-        connection.window.ack(ack.n, trio.current_time())
-        connection.pump_wakeup.set()
+        connection.acknowledge(ack.n)
 
     async def _receipt(self, connection: Connection, receipt: Receipt) -> None:
         await self._unanswered(connection, self._parts.router.receipt(connection, receipt))

@@ -72,7 +72,7 @@ class Pump:
             if not connection.window.has_room:
                 self._metrics.deliveries.inc(sent)
                 sent = 0
-                await _until_window(connection)
+                await connection.until_window()
                 continue  # the queue may have overflowed meanwhile: then what is left is newer than what is lost
             row = live.popleft()
             if row.id in seen:
@@ -94,7 +94,7 @@ class Pump:
             horizon = self._horizon()
             rows = await self._store.inbox(connection.device, after, PAGE_ROWS)
             for row in rows:
-                await _until_window(connection)
+                await connection.until_window()
                 connection.safe = max(connection.safe, min(row.id, horizon))
                 connection.deliver(row, connection.safe, trio.current_time())
                 if row.id >= recent:
@@ -104,11 +104,6 @@ class Pump:
                 connection.safe = max(connection.safe, horizon)
                 return seen
             after = rows[-1].id
-
-
-async def _until_window(connection: Connection) -> None:
-    while not connection.window.has_room:
-        await connection.pump_wakeup.wait()
 
 
 def _before(message: MessageId) -> MessageId:

@@ -144,7 +144,9 @@ class Router:
         Raises: `RequestError`, `StoreUnavailable`.
         """
         assert connection.device is not None
-        audience = await self._audience(connection, send.conv)
+        audience = self._directory.audience_nowait(send.conv)
+        if audience is None or connection.user not in audience.members:
+            audience = await self._audience(connection, send.conv)
         key = (connection.device, send.cid)
         earlier = self._tries.get(key)
         fingerprint = hash((send.conv, send.kind, send.ref, send.body))

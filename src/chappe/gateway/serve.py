@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import trio
 import trio_websocket
-from trio_websocket import WebSocketConnection
+from trio_websocket import WebSocketConnection, WebSocketRequest
 
 from supervisors import AutoShutdown, Backoff, ChildSpec, GaveUp, Observer, Restart, Supervisor, child
 
@@ -65,9 +65,9 @@ async def _converse(
     handlers: Handlers,
     observer: Observer,
 ) -> int:
-    request = await trio_websocket.wrap_server_stream(
-        nursery, stream, max_message_size=LIBRARY_MESSAGE_BYTES, receive_buffer_size=RECEIVE_BYTES
-    )
+    request = await _opening(nursery, stream)
+    if request is None:
+        return CloseCode.GOING_AWAY
     if SUBPROTOCOL not in request.proposed_subprotocols:
         await request.reject(400, body=f"Ask for the subprotocol {SUBPROTOCOL}.\n".encode())
         return CloseCode.BAD_FRAME
@@ -96,6 +96,36 @@ async def _converse(
         with trio.move_on_after(GOODBYE_S, shield=True):
             await ws.aclose(*(connection.closing or goodbye))
     return left.code if left else goodbye[0]
+
+
+async def _opening(nursery: trio.Nursery, stream: trio.abc.Stream) -> WebSocketRequest | None:
+    """Return the client's request, or None when it left before it made one.
+
+    The library (0.12.2) does not notice that: it would hold socket and place until the time for HELLO is over.
+    """
+    with trio.CancelScope() as opening:
+        return await trio_websocket.wrap_server_stream(
+            _Endings(nursery, opening),  # type: ignore[arg-type] # it is asked for `start_soon` only
+            stream,  # type: ignore[arg-type] # any stream will do
+            max_message_size=LIBRARY_MESSAGE_BYTES,
+            receive_buffer_size=RECEIVE_BYTES,
+        )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Endings:
+    """A nursery whose task, the library's reader, cancels the opening when it ends. Later that cancels nothing."""
+
+    nursery: trio.Nursery
+    opening: trio.CancelScope
+
+    def start_soon(self, reader: Callable[[], Awaitable[None]]) -> None:
+        self.nursery.start_soon(self._run, reader)
+
+    async def _run(self, reader: Callable[[], Awaitable[None]]) -> None:
+        await reader()
+        self.opening.cancel()
 
 
 def pump_spec(connection: Connection, handlers: Handlers) -> ChildSpec:

@@ -54,9 +54,11 @@ class Outbox:
 
         Raises: `OutboxFullError`, and the outbox is as before.
         """
-        self._make_room(1, len(encoded))
+        size = len(encoded)
+        if not self._has_room(1, size):
+            self._make_room(1, size)
         self._frames.append(encoded)
-        self._bytes += len(encoded)
+        self._bytes += size
 
     def note(self, key: Hashable, encoded: bytes, *, keep: bool = False) -> bool:
         """Add a note, or replace the one of the same key. Return False when a plain one was dropped for want
@@ -116,7 +118,8 @@ class Outbox:
         return first
 
     def _has_room(self, frames: int, size: int) -> bool:
-        return self.frames + frames <= self._max_frames and self._bytes + size <= self._max_bytes
+        waiting = len(self._frames) + len(self._kept) + len(self._notes)
+        return waiting + frames <= self._max_frames and self._bytes + size <= self._max_bytes
 
     def _make_room(self, frames: int, size: int) -> None:
         """Drop plain notes, oldest first, if that makes room; otherwise leave everything and raise."""
