@@ -41,7 +41,8 @@ def run_local(profile: Profile, body: Callable[[Client], Awaitable[T]]) -> T:
 
     async def opened() -> T:
         async with client:
-            return await body(client)
+            result = await body(client)
+        return result  # noqa: RET504  returned inside, a type checker fears that `__aexit__` swallowed it
 
     return run(opened)
 

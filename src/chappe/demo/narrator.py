@@ -6,7 +6,8 @@ Colours come and go with the terminal (rich decides). Every promise that the sto
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 from rich.text import Text
@@ -61,6 +62,15 @@ class Narrator:
         self._console.print(Text(lead, style="dim").append(text, style=style), end="")
         self._console.file.flush()
         self._is_mid_line = True
+
+    @contextmanager
+    def busy(self, text: str) -> Iterator[None]:
+        """Show on a terminal that something is going on; nothing else may be told meanwhile."""
+        if not self._console.is_terminal:
+            yield
+            return
+        with self._console.status(text):
+            yield
 
     def promise(self, text: str, is_kept: bool) -> None:
         """State a promise and whether it was kept."""

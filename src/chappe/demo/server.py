@@ -101,7 +101,7 @@ class Server:
 
 @asynccontextmanager
 async def running_server(data: Path, log: deque[str]) -> AsyncIterator[Server]:
-    """Run a server on free loopback ports until the block ends; its output goes to `log`."""
+    """Start a server on free loopback ports, which runs until the block ends; its output goes to `log`."""
     port, http_port = _free_port(), _free_port()
     command = [sys.executable, "-m", "chappe.cli", "serve", "--data", str(data)]
     command += ["--port", str(port), "--http-port", str(http_port)]
@@ -113,7 +113,6 @@ async def running_server(data: Path, log: deque[str]) -> AsyncIterator[Server]:
         server = Server(await nursery.start(start), data, port, http_port, log)
         nursery.start_soon(server.watch_console)
         nursery.start_soon(server.watch_log)
-        await server.until_ready()
         yield server
         nursery.cancel_scope.cancel()
 

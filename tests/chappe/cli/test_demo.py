@@ -64,7 +64,7 @@ def test_control_c_leaves_nothing_behind(tmp_path: Path) -> None:
     ) as demo:
         assert demo.stdout is not None
         line = next(line for line in demo.stdout if "process" in line)
-        server = int(line.partition("process ")[2].partition(",")[0])
+        server = int(line.partition("process ")[2].partition(":")[0])
         demo.send_signal(signal.SIGINT)
         rest = demo.stdout.read()
         assert demo.wait(30) == ExitCode.INTERRUPTED
