@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 import trio
@@ -15,18 +16,23 @@ from chappe.client import (
     ConnectionState,
     DeliveryState,
     EventStream,
+    IdentityChanged,
     Offline,
     Refused,
     SendFailed,
     ServerSuspected,
+    outgoing,
 )
-from chappe.protocol.calls import Nothing
+from chappe.client.store import outbox
+from chappe.protocol.calls import DeviceList, Nothing
 from chappe.protocol.codes import CloseCode, ErrorCode
-from chappe.protocol.frames import Call, Error, Frame, GoAway, Hello, Ping, Send
+from chappe.protocol.frames import Call, Error, Event, Frame, GoAway, Hello, Ping, Send
 
-from .hand_server import HandServer
+from .hand_server import Answer, HandServer
 from .post import PASSPHRASE, Device, Post
 from .servers import eventually
+
+E = TypeVar("E")
 
 
 class Stage:
@@ -226,3 +232,138 @@ async def test_receipts_of_the_last_day_are_said_again(stage: Stage) -> None:
             return any(getattr(frame, "read", None) == newest for frame in stage.server.received)
 
         await eventually(has_said)
+
+
+async def seen(stream: EventStream, kind: type[E]) -> E:
+    with trio.fail_after(20):
+        async for event in stream:
+            if isinstance(event, kind):
+                return event
+    raise AssertionError("the stream has no end")
+
+
+def posing_as_bob(stage: Stage, folder: Path) -> Device:
+    """Put somebody else's device behind bob's name, as a new registration or a server in the middle would."""
+    mallory = Device.register(stage.server.post, folder)
+    listed = stage.server.post.lists[mallory.own.user]
+    stage.server.post.lists[stage.bob.own.user] = DeviceList(
+        stage.bob.own.user, listed.account_key, listed.signed
+    )
+    return mallory
+
+
+def only_for(device: Device) -> Answer:
+    """Take messages only when they are for this device and no other."""
+
+    def answer(frame: Frame) -> Sequence[Frame] | None:
+        if isinstance(frame, Send) and frame.wraps.keys() != {device.own.device}:
+            return [Error(ErrorCode.MISMATCHED_DEVICES, "Other devices, please.", cid=frame.cid)]
+        return None
+
+    return answer
+
+
+async def test_a_changed_account_key_is_told_and_waits_for_trust(stage: Stage, tmp_path: Path) -> None:
+    bob = stage.bob.own.user
+    async with stage.client as client, client.events() as stream:
+        first = await client.send(bob, "to the real one")
+        with trio.fail_after(20):
+            await client.wait(first.cid, DeliveryState.SENT)
+        before = await client.safety_number(bob)
+        mallory = posing_as_bob(stage, tmp_path / "mallory")
+        stage.server.answer = only_for(mallory)
+        second = await client.send(bob, "wait")
+        assert await seen(stream, IdentityChanged) == IdentityChanged(bob)
+        assert await client.safety_number(bob) != before
+        assert (await client.message(second.cid)).state is DeliveryState.QUEUED
+        await client.trust(bob)
+        with trio.fail_after(20):
+            await client.wait(second.cid, DeliveryState.SENT)
+        assert stage.server.sends[-1].wraps.keys() == {mallory.own.device}
+        mallory.close()
+
+
+async def test_a_forged_list_is_told_and_not_used(stage: Stage) -> None:
+    bob = stage.bob.own.user
+    listed = stage.server.post.lists[bob]
+    stage.server.post.lists[bob] = DeviceList(bob, listed.account_key, listed.signed[:-1] + b"?")
+    async with stage.client as client, client.events() as stream:
+        message = await client.send(bob, "not yet")
+        assert "does not verify" in (await seen(stream, ServerSuspected)).what
+        assert stage.server.sends == []
+        stage.server.post.lists[bob] = listed
+        with trio.fail_after(20):
+            await client.wait(message.cid, DeliveryState.SENT)
+
+
+async def test_calls_on_the_way_of_a_message_are_tried_again_or_fail_it(stage: Stage) -> None:
+    refusals = [ErrorCode.STORE_UNAVAILABLE, ErrorCode.NOT_FOUND]
+
+    def answer(frame: Frame) -> Sequence[Frame] | None:
+        if isinstance(frame, Call) and frame.name == "keys.claim":
+            return [Error(refusals.pop(0), "The account is gone.", rid=frame.rid)]
+        return None
+
+    stage.server.answer = answer
+    async with stage.client as client:
+        message = await client.send(stage.bob.own.user, "hello")
+        with pytest.raises(SendFailed, match="is gone"), trio.fail_after(20):
+            await client.wait(message.cid, DeliveryState.SENT)
+    assert refusals == []
+
+
+async def test_a_forgotten_conversation_is_opened_again(stage: Stage) -> None:
+    def answer(frame: Frame) -> Sequence[Frame] | None:
+        if isinstance(frame, Send) and len(stage.server.sends) == 1:
+            return [Error(ErrorCode.UNKNOWN_CONVERSATION, "Open it first.", cid=frame.cid)]
+        return None
+
+    stage.server.answer = answer
+    async with stage.client as client:
+        message = await client.send(stage.bob.own.user, "hello")
+        with trio.fail_after(20):
+            await client.wait(message.cid, DeliveryState.SENT)
+    opened = [
+        frame
+        for frame in stage.server.received
+        if isinstance(frame, Call) and frame.name == "conversations.open"
+    ]
+    assert len(opened) == 2
+
+
+@pytest.mark.parametrize("answered", [ErrorCode.STORE_UNAVAILABLE, ErrorCode.NOT_FOUND])
+async def test_a_message_of_a_stranger_waits_for_the_list_of_devices(
+    stage: Stage, answered: ErrorCode
+) -> None:
+    """When the server cannot say now it is asked again; when it never can, the message is kept unread."""
+    server, bob = stage.server, stage.bob
+    alice = Client(stage.client._folder, PASSPHRASE, server=server.address)
+    written = bob.database.run_sync(outgoing.write, bob.own, server.user, "hello", None)
+    [row] = bob.database.run_sync(outbox.heads)
+    frame = bob.encrypt(row)
+    device = next(iter(frame.wraps))
+    event = Event(
+        1, server.post.ids.next(), frame.conv, frame.kind, bob.own.user, bob.own.device, written.cid,
+        frame.wraps[device], frame.body,
+    )  # fmt: skip
+    refused: list[str] = []
+
+    def answer(got: Frame) -> Sequence[Frame] | None:
+        if isinstance(got, Hello):
+            return [*server._usual(got), event]
+        is_about_bob = isinstance(got, Call) and got.name == "devices.get" and bob.own.user in bytes(got.args)
+        if is_about_bob and not refused:
+            refused.append(got.name)
+            return [Error(answered, "No.", rid=got.rid, retry_after_ms=10)]
+        return None
+
+    server.answer = answer
+    async with alice as client:
+
+        async def has_come() -> bool:
+            return bool(await client.history(written.conv))
+
+        await eventually(has_come)
+        [message] = await client.history(written.conv)
+    assert refused
+    assert message.text == ("hello" if answered is ErrorCode.STORE_UNAVAILABLE else None)

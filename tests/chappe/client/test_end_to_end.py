@@ -26,12 +26,13 @@ from chappe.client import (
     RequestError,
     Settings,
     TypingChanged,
+    login,
 )
 from chappe.ids import UserId
 from chappe.protocol.calls import KeyCount, Nothing
 from chappe.protocol.codes import CloseCode, ErrorCode
 
-from .servers import PASSPHRASE, Home, eventually
+from .servers import PASSPHRASE, PASSWORD, Home, eventually
 
 E = TypeVar("E")
 
@@ -179,6 +180,60 @@ async def test_a_second_device(home: Home) -> None:
             await eventually(all_have_all)
             assert (await texts(alice, b.user))[1:] == await texts(tablet, b.user)
             assert await bob.safety_number(a.user) == number
+
+
+async def test_devices_approved_at_once_and_late(home: Home) -> None:
+    """Two devices sign the next list at the same time, and the new ones have to wait for it."""
+    a = await home.registered("alice")
+    async with home.client("alice") as alice:
+        await online(alice)
+        await home.linked(alice, "tablet")
+        async with home.client("tablet") as tablet, trio.open_nursery() as nursery:
+            await online(tablet)
+
+            async def approve_later(client: Client, name: str, code: str) -> None:
+                await trio.sleep(0.3)
+                await client.link(code, name)
+
+            async def link(client: Client, name: str) -> None:
+                async def show(code: str) -> None:
+                    nursery.start_soon(approve_later, client, name, code)
+
+                await login(
+                    home.server.address, home.folder / name, PASSPHRASE,
+                    username="alice", password=PASSWORD, device_name=name, show_code=show,
+                )  # fmt: skip
+
+            nursery.start_soon(link, alice, "laptop")
+            nursery.start_soon(link, tablet, "watch")
+        names = {device.name for device in await alice.devices()}
+        assert names == {"first device", "tablet", "laptop", "watch"}
+        async with home.client("watch") as watch:
+            await online(watch)
+            note = await alice.send(a.user, "to all of mine")
+
+            async def has_note() -> bool:
+                return await texts(watch, a.user) == ["to all of mine"]
+
+            await eventually(has_note)
+            await reached(alice, note.cid, DeliveryState.DELIVERED)
+
+
+async def test_contacts_are_kept_for_offline_use(home: Home) -> None:
+    await home.registered("alice")
+    b, c = await home.registered("bobby"), await home.registered("carol")
+    async with home.client("alice") as alice:
+        await online(alice)
+        await alice.add_contact("bobby", "Bob")
+        await alice.add_contact("carol")
+        await alice.remove_contact(c.user)
+    await home.server.stop()
+    async with home.client("alice") as alice:
+        assert [contact.name for contact in await alice.contacts()] == ["Bob"]
+        assert await alice.find(b.user.hex()) == b.user
+        with pytest.raises(NotFound):
+            await alice.find("carol")
+    await home.server.start()
 
 
 async def test_a_revoked_device_is_told_and_stops(home: Home) -> None:
