@@ -50,6 +50,7 @@ from .ids import HybridClock
 from .logs import configure, on_supervisor_event
 from .metrics import Metrics
 from .ports import KeyStore
+from .protocol.codes import CloseCode
 from .settings import Settings
 from .stores.folder import open_data_folder
 from .stores.sql.engine import open_database
@@ -192,8 +193,13 @@ class Node:
         task_status.started()
         await stop.wait()
         self._is_draining = True
+        # Nobody accepts any more: who knocks now is to hear it at once, not to wait in the backlog.
+        for socket in self._sockets:
+            await socket.aclose()
         timing = self.settings.timing
         for connection in self.hub:
+            if connection.user is None:
+                connection.close(CloseCode.GOING_AWAY, "The server is stopping.")
             connection.go_away("The server is stopping.", (0.0, timing.goaway_spread_s))
         with trio.move_on_after(timing.drain_s):
             await self.hub.emptied()

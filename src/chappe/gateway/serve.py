@@ -106,7 +106,7 @@ async def _opening(nursery: trio.Nursery, stream: trio.abc.Stream) -> WebSocketR
     with trio.CancelScope() as opening:
         return await trio_websocket.wrap_server_stream(
             _Endings(nursery, opening),  # type: ignore[arg-type] # it is asked for `start_soon` only
-            stream,  # type: ignore[arg-type] # any stream will do
+            stream,
             max_message_size=LIBRARY_MESSAGE_BYTES,
             receive_buffer_size=RECEIVE_BYTES,
         )
