@@ -165,6 +165,8 @@ class Dispatch:
             return
         if connection.closing is not None:
             return
+        # No cursor of ours is ever newer than this; one that is must not make the device miss anything.
+        start = min(start, parts.router.horizon())
         connection.sign_in(device, start, hello.window, parts.hub.buckets(device.device))
         if hello.cursor is not None:
             parts.metrics.resumes.inc()

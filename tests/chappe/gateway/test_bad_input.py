@@ -162,6 +162,17 @@ async def test_a_second_hello_is_refused(node: Node, alice: Person) -> None:
         assert (await a.closed())[0] == CloseCode.BAD_FRAME
 
 
+@pytest.mark.parametrize("cursor", [b"", b"x", b"\xff" * 16, b"\xff" * 64])
+async def test_a_cursor_that_no_server_made_loses_nothing(
+    node: Node, alice: Person, bob: Person, cursor: bytes
+) -> None:
+    async with signed_in(node, alice) as a:
+        sent = await send(a, message(await a.open(bob), bob.device))
+    async with connected(node) as b:
+        await b.hello(bob, cursor=cursor)
+        assert [event.id for event in await receive(b)] == [sent.id]
+
+
 async def test_an_unknown_device_is_refused(node: Node) -> None:
     async with connected(node) as client:
         await client.send(Hello(VERSION, DeviceId(secrets.token_bytes(16)), b"\x01" * 64))
