@@ -125,7 +125,9 @@ class Person:
         await self._order({"do": "stop"})
         printed = self._file("out")
         await until(
-            lambda: printed.exists() and "stopped" in printed.read_text(), f"{self.name} has nothing queued"
+            lambda: printed.exists() and "stopped" in printed.read_text(),
+            f"{self.name} has nothing queued",
+            DRAIN_S,
         )
 
     async def finish(self, ids: list[str]) -> None:

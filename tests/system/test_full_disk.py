@@ -45,7 +45,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path) ->
 @pytest.mark.system
 async def test_a_disk_that_fills_up_in_the_middle_of_traffic_loses_nothing(tmp_path: Path, seed: int) -> None:
     async with serving(tmp_path / "server") as server:
-        async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, seed, per_s=10.0) as people:
+        async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, seed, per_s=3.0) as people:
             for _ in range(2):
                 await people.chat(20)
                 fill_disk(server)

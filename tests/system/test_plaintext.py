@@ -26,15 +26,16 @@ async def test_no_file_and_no_row_of_the_server_holds_the_text(tmp_path: Path) -
     async with serving(tmp_path / "server") as server:
         async with two_people(server, tmp_path) as (alice, bob):
             for secret in SECRETS[:2]:
-                await say(alice, bob, secret)
+                message = await say(alice, bob, secret)
                 await say(bob, alice, f"{secret}, yes")
+            stored = (await alice.fetch_history(message.conv)).entries[0].body
         live = list(_haystacks(server))
         assert await server.stop() == 0
         stopped = list(_haystacks(server))
     for haystacks in (live, stopped):
-        # The search is only worth something if it finds what is there: user names are not secret.
+        # The search is only worth something if it finds what is there: user names, and the message as it is stored.
         assert any(_finds("alice", data) for _, data in haystacks)
-        assert any(name.startswith("rows of chatlog") for name, _ in haystacks)
+        assert any(name.startswith("rows of ") and stored in data for name, data in haystacks)
         for secret in SECRETS:
             assert [name for name, data in haystacks if _finds(secret, data)] == []
 

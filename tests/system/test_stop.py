@@ -13,7 +13,7 @@ from tests.system.processes import serving
 @pytest.mark.system
 async def test_a_stop_in_the_middle_of_traffic_loses_nothing(tmp_path: Path, seed: int) -> None:
     async with serving(tmp_path / "server") as server:
-        async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, seed, per_s=10.0) as people:
+        async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, seed, per_s=3.0) as people:
             for _ in range(2):
                 await people.chat(20)
                 assert await server.stop() == 0

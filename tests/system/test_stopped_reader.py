@@ -16,7 +16,7 @@ async def test_a_device_that_stops_reading_loses_its_own_connection_only(tmp_pat
     config = CONFIG.replace("[timing]", "[timing]\nheartbeat_s = 2\nanswer_s = 2\nstall_s = 3")
     devices = {"alice": 1, "bob": 1, "carol": 1}
     async with serving(tmp_path / "server", config=config) as server:
-        async with crowd(server, tmp_path, devices, seed, per_s=10.0) as people:
+        async with crowd(server, tmp_path, devices, seed, per_s=3.0) as people:
             await people.chat(30)
             everybody = server.connections()
             assert everybody == len(devices)
