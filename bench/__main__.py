@@ -56,7 +56,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
     """Sign up, let pairs write, restart and count idle memory; profile last, since it slows what it sees."""
     quiet = options.idle + idle.FIRST if options.idle else 0
     async with running(folder / "node") as node:
-        people = await sign_up_all(node, 2 * options.pairs + quiet, _progress("signing up"))
+        people = await _sign_up(node, 2 * options.pairs + quiet)
         phases = await _phases(node, people[quiet:], options)
     run = report.Run(
         machine=proc.machine(),
@@ -68,11 +68,17 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
     )
     if options.idle:
         async with running(folder / "node") as node:
-            run = replace(run, idle=await idle.measure(node, people[:quiet], _progress("idle connections")))
+            run = replace(
+                run, idle=await idle.measure(node, people[:quiet], _progress("idle connections", quiet))
+            )
     if options.profile or options.write_docs:
         phase, profile = await _profile(folder / "profiled", options)
         run = replace(run, profiled=phase, profile=profile)
     return run
+
+
+async def _sign_up(node: Node, count: int) -> list[Person]:
+    return await sign_up_all(node, count, _progress("signing up", count))
 
 
 async def _phases(node: Node, people: list[Person], options: argparse.Namespace) -> list[Phase]:
@@ -93,7 +99,7 @@ async def _profile(folder: Path, options: argparse.Namespace) -> tuple[Phase, di
     sampler = (sys.executable, "-m", "bench.sampler", str(output))
     async with (
         running(folder, under=sampler) as node,
-        pairs(node, await sign_up_all(node, 2 * options.pairs, _progress("signing up"))) as everybody,
+        pairs(node, await _sign_up(node, 2 * options.pairs)) as everybody,
     ):
         _say(f"profile at {in_flight} in flight: {options.seconds:g} s, every {EVERY_S * 1e3:g} ms of CPU")
         phase = await run_phase(
@@ -167,10 +173,10 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _progress(label: str) -> Callable[[int], None]:
+def _progress(label: str, total: int) -> Callable[[int], None]:
     def show(done: int) -> None:
-        if done % 100 == 0:
-            _say(f"{label}: {done}")
+        if done % 250 == 0 or done == total:
+            _say(f"{label}: {done} of {total}")
 
     return show
 

@@ -100,7 +100,8 @@ class Sampler:
         self._total += weight
         code = frame.f_code
         self._own[code.co_qualname, code.co_filename] += weight
-        self._lines[code.co_qualname, code.co_filename, frame.f_lineno] += weight
+        line = frame.f_lineno or code.co_firstlineno  # None on what the compiler added
+        self._lines[code.co_qualname, code.co_filename, line] += weight
         seen = set()
         walk: FrameType | None = frame
         while walk is not None:

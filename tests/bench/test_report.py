@@ -46,6 +46,11 @@ def test_table_has_the_figures_per_message() -> None:
     assert told["generator cores"] == "0.25"
 
 
+def test_few_idle_connections_are_no_measure() -> None:
+    few = replace(RUN, idle=replace(IDLE, connections=60))
+    assert not any("idle" in line for line in report.goals(few))
+
+
 @pytest.mark.parametrize(
     ("run", "said"),
     [
