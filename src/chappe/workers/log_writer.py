@@ -24,6 +24,7 @@ from ..ports import MessageStore
 from ..wakeup import Wakeup
 
 MAX_MARKS = 4096
+MARKS_WAIT_S = 0.02
 
 
 class Outcome(Enum):
@@ -63,6 +64,7 @@ class LogWriter:
         self._writing: list[Group] = []
         self._waiting = 0
         self._marks: dict[tuple[ConversationId, UserId], Watermark] = {}
+        self._is_resting = False
         self._wakeup = Wakeup()
         self._room = trio.lowlevel.ParkingLot()
         self.on_marks: Callable[[Sequence[Watermark]], None] = lambda _marks: None
@@ -96,7 +98,8 @@ class LogWriter:
             self._metrics.watermarks_dropped.inc()
             return
         self._marks[key] = merged(old, watermark)
-        self._wakeup.set()
+        if not self._is_resting:
+            self._wakeup.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Write until asked to stop, then write what still waits and return."""
@@ -106,16 +109,28 @@ class LogWriter:
             nursery.start_soon(self._wake_at, stop)
             while self._groups or not stop.is_set():
                 await self._wakeup.wait()
-                while self._groups or self._marks:
-                    if not await self._write() and not self._groups:
-                        break  # marks that could not be written wait for the next reason to write
+                if self._marks and not self._groups and not stop.is_set():
+                    await self._rest()
+                if self._marks:
+                    await self._write()
+                while self._groups:
+                    await self._write()
             nursery.cancel_scope.cancel()
+
+    async def _rest(self) -> None:
+        """Let watermarks wait for a message to ride with: alone they would cost as much as one."""
+        self._is_resting = True
+        try:
+            with trio.move_on_after(MARKS_WAIT_S):
+                await self._wakeup.wait()
+        finally:
+            self._is_resting = False
 
     async def _wake_at(self, stop: trio.Event) -> None:
         await stop.wait()
         self._wakeup.set()
 
-    async def _write(self) -> bool:
+    async def _write(self) -> None:
         writing = self._writing
         messages: list[StoredMessage] = []
         while self._groups and len(messages) < self._batch:
@@ -139,7 +154,6 @@ class LogWriter:
         if is_stored:
             self._metrics.append_batch.observe(len(messages))
             self.on_marks(marks)
-        return is_stored
 
     def _settle(self, groups: list[Group], messages: int, is_stored: bool) -> None:
         self._waiting -= messages

@@ -13,7 +13,7 @@ from chappe.errors import StoreUnavailable
 from chappe.ids import Cid, ConversationId, DeviceId, HybridClock, MessageId, UserId
 from chappe.metrics import Metrics
 from chappe.protocol.frames import Kind
-from chappe.workers.log_writer import Group, LogWriter, Outcome
+from chappe.workers.log_writer import MARKS_WAIT_S, Group, LogWriter, Outcome
 from supervisors import Supervisor, child
 
 CONV, USER, DEVICE = ConversationId(b"c" * 16), UserId(b"u" * 16), DeviceId(b"d" * 16)
@@ -189,22 +189,44 @@ async def _open_later(store: GatedStore) -> None:
     store.open()
 
 
-async def test_watermarks_ride_along_merged_and_survive_a_failure(nursery: trio.Nursery) -> None:
+async def test_watermarks_are_merged_and_survive_a_failure(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
     bench = Bench()
     heard: list[Watermark] = []
     bench.writer.on_marks = heard.extend
     await nursery.start(bench.supervisor.run)
     one, two = bench.clock.next(), bench.clock.next()
+    bench.store.open()
     bench.store.act = fail
     bench.writer.mark(Watermark(CONV, USER, two, None))
-    bench.store.open(1)
-    await wait_all_tasks_blocked()
+    await trio.sleep(1)
     assert heard == []
     bench.store.act = lambda: None
-    bench.store.open()
     bench.writer.mark(Watermark(CONV, USER, one, one))
-    await wait_all_tasks_blocked()
+    await trio.sleep(1)
     assert heard == bench.store.marks == [Watermark(CONV, USER, two, one)]
+    await bench.supervisor.stop()
+
+
+async def test_watermarks_wait_a_moment_for_a_message_to_ride_with(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    bench.store.open()
+    await nursery.start(bench.supervisor.run)
+    mark = Watermark(CONV, USER, bench.clock.next(), None)
+    bench.writer.mark(mark)
+    await trio.sleep(MARKS_WAIT_S / 2)
+    assert bench.store.appends == []
+    bench.writer.submit_nowait(bench.group())
+    await trio.lowlevel.checkpoint()
+    await wait_all_tasks_blocked()
+    assert [len(append) for append in bench.store.appends] == [1]
+    assert bench.store.marks == [mark]
+    bench.writer.mark(mark)
+    await trio.sleep(MARKS_WAIT_S * 1.1)
+    assert [len(append) for append in bench.store.appends] == [1, 0]
     await bench.supervisor.stop()
 
 
