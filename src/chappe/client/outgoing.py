@@ -119,8 +119,6 @@ def _session(
     pair = people.get_session(tx, device)
     if bundle is None:
         return pair
-    if bundle.device_key != person.devices[device].key:
-        raise ServerLied("The server gave a prekey bundle of another device; it was not used.")
     try:
         return sessions.start(
             profile.device(tx), own.user, own.account_public, person.user, person.account_key, bundle,

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
+from chappe.client.content import Text
 from chappe.client.errors import IdentityNotTrusted, ServerLied
 from chappe.client.events import MessageReceived, ServerSuspected, Undecryptable
-from chappe.client.store import outbox, people, profile
+from chappe.client.store import messages, outbox, people, profile
 from chappe.crypto import device_list
+from chappe.ids import Cid
 from chappe.protocol.calls import DeviceList
-from chappe.protocol.frames import Event, Receipt
+from chappe.protocol.frames import Event, Receipt, Sent
 
 from .post import Device, Post
 
@@ -44,6 +46,7 @@ def test_a_swapped_account_key_stops_sending_until_trusted(
     talk(alice, bob)
     post.lists[bob.own.user] = posing(mallory, bob)
     assert alice.learn(bob.own.user)
+    assert alice.database.run_sync(people.get_session, bob.own.device) is None
     alice.write(bob, "for bob only")
     [row] = alice.database.run_sync(outbox.heads)
     with pytest.raises(IdentityNotTrusted):
@@ -162,6 +165,28 @@ def test_a_message_moved_or_changed_does_not_open(
     assert bob.texts(alice).count("the original") == 1
 
 
+def test_a_sender_cannot_put_words_into_another_conversation(
+    alice: Device, bob: Device, mallory: Device, post: Post
+) -> None:
+    """A well encrypted message says whom it is for; it is refused where that does not fit the conversation."""
+    talk(mallory, bob)
+    to_alice = mallory.database.run_sync(messages.put_conversation, mallory.own, alice.own.user)
+    to_bob = mallory.database.run_sync(messages.put_conversation, mallory.own, bob.own.user)
+    bob.events.clear()
+    for number, (conv, to) in enumerate(
+        [(to_alice, alice.own.user), (to_alice, bob.own.user), (to_bob, alice.own.user)]
+    ):
+        cid = Cid(bytes([number]) * 16)
+        lie = Text(to, "a lie", 0, 1)
+        mallory.database.run_sync(outbox.add, conv, bob.own.user, cid, lie)
+        row = mallory.database.run_sync(outbox.get, cid)
+        assert row is not None
+        assert isinstance(post.accept(mallory, bob.own.user, mallory.encrypt(row)), Sent)
+    bob.fetch()
+    assert [type(event) for event in bob.events] == [Undecryptable] * 3
+    assert bob.texts(mallory).count("a lie") == bob.texts(alice).count("a lie") == 0
+
+
 def test_a_replay_is_not_shown(alice: Device, bob: Device, post: Post) -> None:
     event = received(alice, bob, post)
     bob.take([event, replace(event, id=post.ids.next())])
@@ -235,5 +260,5 @@ def test_ticks_never_go_back(alice: Device, bob: Device, post: Post) -> None:
     newest = post.log[-1]
     alice.take([Receipt(newest.conv, newest.id, newest.id, bob.own.user)])
     before = alice.shown(bob)
-    alice.take([Receipt(newest.conv, b"\0" * 16, None, bob.own.user)])
+    alice.take([Receipt(newest.conv, b"\1" * 16, b"\1" * 16, bob.own.user)])
     assert alice.shown(bob) == before

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from chappe.client import outgoing
+from chappe.client.content import Retry
 from chappe.client.events import MessageChanged, MessageReceived, Undecryptable
 from chappe.client.store import messages, outbox, profile
 from chappe.client.store.database import FILE
@@ -80,8 +82,10 @@ def test_a_new_device_of_the_peer_gets_it_and_the_body_stays(
     assert row.frame is not None
     tablet = Device.linked(bob, tmp_path / "tablet")
     alice.flush()
-    tablet.fetch()
-    bob.fetch()
+    for device in (bob, tablet):
+        device.fetch()
+    [last] = [event for event in tablet.post.inboxes[bob.own.device] if event.cid == row.cid]
+    assert last.wrap == row.frame.wraps[bob.own.device]  # what was right is not made again
     assert tablet.texts(alice) == ["two"]
     assert bob.texts(alice) == ["one", "two"]
     assert tablet.post.log[-1].body == row.frame.body
@@ -136,6 +140,40 @@ def test_a_lost_session_heals_itself(alice: Device, bob: Device) -> None:
     bob.fetch()
     assert bob.texts(alice)[-1] == "lost at first"
     assert [type(event) for event in bob.events].count(Undecryptable) == 1
+
+
+def test_a_one_time_key_is_used_once(alice: Device, bob: Device) -> None:
+    before = bob.database.run_sync(profile.device)
+    alice.write(bob, "hello")
+    alice.flush()
+    bob.fetch()
+    after = bob.database.run_sync(profile.device)
+    assert len(after.one_time) == len(before.one_time) - 1
+    assert len(after.one_time_kem) == len(before.one_time_kem) - 1
+
+
+def test_a_resend_says_what_was_seen_before(alice: Device, bob: Device, post: Post) -> None:
+    alice.write(bob, "hello")
+    alice.flush()
+    bob.fetch()
+    bob.write(alice, "hello yourself")
+    [row] = bob.database.run_sync(outbox.heads)
+    assert row.after == post.log[-1].id
+    bob.take([replace(post.inboxes[bob.own.device][0], id=b"\0" * 16)])
+    assert bob.database.run_sync(profile.newest) == post.log[-1].id
+
+
+def test_a_message_is_sent_again_to_one_device_only_so_often(alice: Device, bob: Device) -> None:
+    written = alice.write(bob, "hello")
+    alice.flush()
+    bob.fetch()
+    retry = Retry(alice.own.user, [written.cid])
+    for _ in range(outgoing.MAX_ASKS + 2):
+        bob.database.run_sync(outgoing.queue_control, bob.own, alice.own.user, retry)
+        bob.flush()
+    alice.fetch()
+    [queued] = alice.database.run_sync(lambda tx: tx.all("SELECT count(*) FROM outbox"))
+    assert queued == (outgoing.MAX_ASKS,)
 
 
 def test_retry_requests_are_few(alice: Device, bob: Device) -> None:
