@@ -11,7 +11,6 @@ from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 from .console import Terminal, commands, shape
 from .pages import PAGES, ROOT, name
 
-
 README = ROOT / "README.md"
 WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8") and page != README]
 
@@ -34,7 +33,6 @@ def test_the_first_session_of_the_readme_works(
         for example in Document.parse(str(README), *parsers).examples():
             example.evaluate()
         assert capsys.readouterr().out == "SENT\n"
-        assert "Backup done." in terminal.world.run("history", "ben", profile="default")
     finally:
         terminal.close()
 
