@@ -18,11 +18,13 @@ from typing import Any
 
 import msgspec
 import trio
+from msgspec.structs import replace
 
 from chappe.client import (
     Client,
     ConnectionChanged,
     EventsLost,
+    EventStream,
     Message,
     MessageChanged,
     MessageReceived,
@@ -34,7 +36,7 @@ from chappe.ids import ConversationId, MessageId, UserId
 EVERYTHING = 1_000_000
 PATIENCE_S = 120.0
 # The client's own 60 s is for a server that is down; here it dies every few seconds and is back at once.
-MOST_WAIT_S = 3.0
+MOST_WAIT_S = 2.0
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -66,26 +68,34 @@ class Person:
 
     async def live(self) -> None:
         """Chat until told to finish, or until nobody gives orders any more."""
+        me = self._client.me
         async with self._client.events() as events, trio.open_nursery() as nursery:
-            me, pages = self._client.me, await self._pages()
+            # Older events may still wait in `events`: a state on this page would make them look like a step back.
+            pages = tuple(map(_stateless, await self._pages()))
             self._screen |= {row.id for page in pages for row in page.rows if row.id is not None}
             self._recorder.write(Start(user=me.user.hex(), device=me.device.hex(), pages=pages))
             nursery.start_soon(self._chat)
-            nursery.start_soon(self._obey, nursery.cancel_scope)
-            async for event in events:
-                match event:
-                    case MessageReceived(message):
-                        await self._show(message)
-                    case MessageChanged(message):
-                        self._tick(message)
-                    case ConnectionChanged(state, reason):
-                        print(f"{time.time():.1f} {state.value}: {reason}", file=sys.stderr)
-                    case EventsLost(count):
-                        raise RuntimeError(f"{count} events were lost: this history would prove nothing.")
-                    case _:
-                        continue
-                self._moved.set()
-                self._moved = trio.Event()
+            nursery.start_soon(self._watch, events)
+            is_finished = await self._obey()
+            nursery.cancel_scope.cancel()
+        if is_finished:  # and nothing is recorded any more between reading the pages and writing them down
+            self._recorder.write(Finish(pages=await self._pages()))
+
+    async def _watch(self, events: EventStream) -> None:
+        async for event in events:
+            match event:
+                case MessageReceived(message):
+                    await self._show(message)
+                case MessageChanged(message):
+                    self._tick(message)
+                case ConnectionChanged(state, reason):
+                    print(f"{time.time():.1f} {state.value}: {reason}", file=sys.stderr)
+                case EventsLost(count):
+                    raise RuntimeError(f"{count} events were lost: this history would prove nothing.")
+                case _:
+                    continue
+            self._moved.set()
+            self._moved = trio.Event()
 
     async def _chat(self) -> None:
         number = 0
@@ -120,7 +130,8 @@ class Person:
         if message.id is not None:
             self._screen.add(message.id.hex())
 
-    async def _obey(self, everything: trio.CancelScope) -> None:
+    async def _obey(self) -> bool:
+        """Follow orders; return whether the last one was to finish."""
         async for order in _orders():
             if order["do"] == "stop":
                 self._stop.set()
@@ -130,9 +141,8 @@ class Person:
                 with trio.move_on_after(PATIENCE_S):
                     while not self._screen.issuperset(order["ids"]):
                         await self._moved.wait()
-                self._recorder.write(Finish(pages=await self._pages()))
-                break
-        everything.cancel()
+                return True
+        return False
 
     async def _until_nothing_is_queued(self) -> None:
         moved = self._moved
@@ -146,6 +156,10 @@ class Person:
             messages = await self._client.history(conversation.conv, limit=EVERYTHING)
             pages.append(Page(conv=conversation.conv.hex(), rows=tuple(map(_row, messages))))
         return tuple(pages)
+
+
+def _stateless(page: Page) -> Page:
+    return replace(page, rows=tuple(replace(row, state=None) for row in page.rows))
 
 
 def _row(message: Message) -> Row:

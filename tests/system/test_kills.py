@@ -15,7 +15,7 @@ from tests.system.processes import serving
 
 KILLS = 20
 CLIENT_KILLS = 6
-FRESH = 8  # acknowledgments that a round waits for, so that each kill hits traffic and not a start
+FRESH = 6  # acknowledgments that a round waits for, so that each kill hits traffic and not a start
 
 
 @pytest.mark.system
