@@ -24,15 +24,12 @@ from pathlib import Path
 from typing import Final
 
 import trio
-from trio_websocket import ConnectionClosed, HandshakeError, open_websocket_url
 
-from ..errors import SettingsError
-from ..protocol.codec import decode
-from ..protocol.codes import ProtocolError
-from ..protocol.frames import SUBPROTOCOL, VERSION, Challenge
+from ..client.dial import dial
+from ..errors import ChappeError, SettingsError
+from ..protocol.frames import VERSION
 from ..settings import Settings, load
 from ..stores.folder import LOCK_FILE
-from .exits import CommandError
 from .output import visible
 from .profile import DEFAULT_SERVER, Profile
 
@@ -244,17 +241,14 @@ async def _server(profile: Profile) -> list[Finding]:
     where = profile.server or DEFAULT_SERVER
     try:
         with trio.fail_after(ANSWER_WITHIN_S):
-            async with open_websocket_url(where, profile.ssl_context(), subprotocols=[SUBPROTOCOL]) as socket:
-                message = await socket.get_message()
-                first = decode(message if isinstance(message, bytes) else b"")[0]
-            if isinstance(first, Challenge) and VERSION in first.versions:
-                return [Finding("server", Level.FINE, f"{where} answers as {visible(first.server)!r}")]
-            problem = f"it does not offer version {VERSION} of the protocol; update the older side"
+            async with dial(where, profile.ssl_context()) as wire:
+                challenge = await wire.challenge()
+        if VERSION in challenge.versions:
+            return [Finding("server", Level.FINE, f"{where} answers as {visible(challenge.server)!r}")]
+        problem = f"it does not offer version {VERSION} of the protocol: update the older side."
     except trio.TooSlowError:
-        problem = f"no answer within {ANSWER_WITHIN_S:g} s"
-    except (OSError, HandshakeError, ConnectionClosed, trio.BrokenResourceError) as error:
-        problem = _reason(error.__cause__ or error)
-    except (ProtocolError, CommandError) as error:
+        problem = f"no answer within {ANSWER_WITHIN_S:g} s."
+    except ChappeError as error:
         problem = str(error)
     advice = "Start it, or check --server, --ca, the network and the firewall."
     return [Finding("server", Level.WARNING, f"{where} cannot be used: {problem}", advice)]

@@ -30,7 +30,7 @@ class ExitCode(IntEnum):
     OK = 0, "done"
     FAILED = 1, "it did not work; the sentence on standard error says why"
     USAGE = 2, "the command line or the settings are wrong; nothing was tried"
-    UNREACHABLE = 3, "the server cannot be reached, or did not answer in time"
+    UNREACHABLE = 3, "the server cannot be reached, or the time is up"
     REFUSED = 4, "the server said no, or this device is not signed in"
     STORE = (
         5,

@@ -13,7 +13,7 @@ from .output import Progress, emit, say, tell
 from .profile import Ca, Json, Profile, ProfileName, Server, Timeout, Who
 
 if TYPE_CHECKING:
-    from ..client import Client, Event, Message
+    from ..client import Client, ConnectionState, Event, Message
 
 
 class Wait(StrEnum):
@@ -57,7 +57,7 @@ def send(
     from .session import find, names_of, run_local
     from .views import message_json, message_line
 
-    async def body(client: Client) -> Message:
+    async def body(client: Client) -> None:
         message = await client.send(await find(client, who), text)
         goal = DeliveryState[wait.name]
         with Progress(f"Sending to {who}") as progress, trio.move_on_after(timeout):
@@ -73,15 +73,18 @@ def send(
             emit(message_json(message, names))
         else:
             say(message_line(message, names))
-        return message
+        if message.state < goal:
+            raise CommandError(_too_late(message, wait, timeout, client.connection), ExitCode.UNREACHABLE)
 
-    message = run_local(Profile.of(profile, server, ca), body)
-    if message.state < DeliveryState[wait.name]:
-        raise CommandError(
-            f"Not {wait} within {timeout:g} s, only {message.state.name.lower()}: it is stored, and goes on "
-            "the next time this profile connects.",
-            ExitCode.UNREACHABLE,
-        )
+    run_local(Profile.of(profile, server, ca), body)
+
+
+def _too_late(message: Message, wait: Wait, timeout: float, connection: ConnectionState) -> str:
+    missed = f"Not {wait} within {timeout:g} s, only {message.state.name.lower()}:"
+    if message.state.name == "QUEUED" and connection.name == "ONLINE":
+        # The server is there and nothing else holds a message back but a key that changed (or a busy server).
+        return f"{missed} if this person's key has changed, it waits for `chappe safety-number WHO --trust`."
+    return f"{missed} it is stored, and goes on the next time this profile connects."
 
 
 def listen(

@@ -86,6 +86,7 @@ class Talk:
         self._peer_types_until = 0.0
         self._told_typing_at: float | None = None
         self._edited_at = 0.0
+        self._offline_because = ""
 
     async def open(self) -> None:
         """Show the newest messages and begin to watch the other's presence."""
@@ -172,8 +173,10 @@ class Talk:
             case TypingChanged(conv, user, active) if conv == self._conv and user == self._peer:
                 self._peer_types_until = trio.current_time() + TYPING_OVER_S if active else 0.0
             case ConnectionChanged(ConnectionState.ONLINE, _):
+                self._offline_because = ""
                 self._names = await names_of(self._client)
-            case ConnectionChanged(_, reason) if reason:
+            case ConnectionChanged(_, reason) if reason and reason != self._offline_because:
+                self._offline_because = reason  # once, and not again with every try to reconnect
                 self._notice(event_line(event, self._names))
             case IdentityChanged(user) if user == self._peer:
                 who = name_of(self._names, user)

@@ -47,14 +47,16 @@ def test_contacts_have_ones_own_names(world: World) -> None:
 def test_a_message_arrives_is_read_and_is_in_both_histories(world: World) -> None:
     listener = world.start("listen", "--json", "--read", profile="ben")
     listener.until_event(event="connection", state="online")
-    sent = json.loads(world.run("send", "ben", "hello there", "--wait", "read", "--json", profile="ann"))
+    sent = json.loads(
+        world.run_process("send", "ben", "hello there", "--wait", "read", "--json", profile="ann")
+    )
     assert (sent["state"], sent["mine"], sent["peer_name"]) == ("read", True, "ben")
     heard = listener.until_event(event="message", text="hello there")
     assert (heard["id"], heard["sender_name"], heard["mine"]) == (sent["id"], "Ann", False)
     assert listener.end(signal.SIGINT) == ExitCode.INTERRUPTED
     assert listener.seen["stderr"] == ""
     for who, friend in (("ann", "ben"), ("ben", "Ann")):
-        last = rows(world.run("history", friend, "--json", profile=who))[-1]
+        last = rows(world.run_process("history", friend, "--json", profile=who))[-1]
         assert (last["id"], last["text"], last["state"]) == (sent["id"], "hello there", "read")
     assert world.run("history", "ben", "--limit", "1", profile="ann").endswith(" ✔✔ you: hello there\n")
 
@@ -126,7 +128,7 @@ def test_a_second_device_is_linked_and_revoked(world: World) -> None:
     assert listener.until_event(event="message", text="from my laptop")["mine"]
     world.run("devices", "revoke", "tablet", profile="ann")
     assert listener.end() == ExitCode.REFUSED
-    assert len(rows(world.run("devices", "list", "--json", profile="ann"))) == 1
+    assert len(rows(world.run_process("devices", "list", "--json", profile="ann"))) == 1
 
 
 def test_what_cannot_be_sent_now_goes_out_later(world: World) -> None:
@@ -147,7 +149,7 @@ def test_what_cannot_be_sent_now_goes_out_later(world: World) -> None:
 
 
 def test_a_second_server_on_the_same_folder(world: World) -> None:
-    sentence = world.run("serve", *world.server_options(), profile="ann", code=ExitCode.STORE)
+    sentence = world.run_process("serve", *world.server_options(), profile="ann", code=ExitCode.STORE)
     assert f"process {world.server.process.pid}" in sentence
 
 
@@ -186,3 +188,19 @@ def test_a_reader_that_leaves_is_no_traceback(world: World) -> None:
         ExitCode.FAILED,
         "chappe: Nobody reads the output any more.\n",
     )
+
+
+def test_a_private_certificate(tmp_path: Path) -> None:
+    world = World(tmp_path, "--self-signed")
+    try:
+        doctor = ("doctor", "--json", "--server", f"wss://127.0.0.1:{world.port}")
+
+        def found(*options: str) -> dict[str, str]:
+            report = json.loads(world.run(*doctor, *options, profile="ann"))
+            [finding] = [one for one in report["findings"] if one["check"] == "server"]
+            return finding
+
+        assert "certificate" in found()["found"].lower()
+        assert found("--ca", f"{tmp_path}/server/tls/ca.pem")["level"] == "ok"
+    finally:
+        world.close()
