@@ -27,6 +27,7 @@ from chappe.client.store import outbox
 from chappe.protocol.calls import DeviceList, Nothing
 from chappe.protocol.codes import CloseCode, ErrorCode
 from chappe.protocol.frames import Call, Error, Event, Frame, GoAway, Hello, Ping, Send
+from supervisors import GaveUp
 
 from .hand_server import Answer, HandServer
 from .post import PASSPHRASE, Device, Post
@@ -367,3 +368,31 @@ async def test_a_message_of_a_stranger_waits_for_the_list_of_devices(
         [message] = await client.history(written.conv)
     assert refused
     assert message.text == ("hello" if answered is ErrorCode.STORE_UNAVAILABLE else None)
+
+
+async def test_a_bug_is_restarted_and_at_last_comes_out(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    crashes: list[None] = []
+
+    async def crash(*_args: object) -> None:
+        crashes.append(None)
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("chappe.client.keeper.Keeper.run", crash)
+    monkeypatch.setattr("chappe.client.client.CRASHES", 1)
+    with trio.fail_after(30), pytest.raises(GaveUp):
+        async with stage.client:
+            await trio.sleep_forever()
+    assert len(crashes) == 2
+    async with Client(stage.client._folder, PASSPHRASE):  # the folder was given back
+        pass
+
+
+async def test_a_cancelled_block_ends_as_cancelled(stage: Stage) -> None:
+    with trio.move_on_after(0.2) as scope:
+        async with stage.client as client:
+            await client.online()
+            await trio.sleep_forever()
+    assert scope.cancelled_caught
+    assert client.connection is ConnectionState.OFFLINE

@@ -18,7 +18,7 @@ OPERATIONS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(OPERATIONS)
 def test_all_devices_show_the_same(operations: list[tuple[str, int]]) -> None:
     with tempfile.TemporaryDirectory() as root:
