@@ -47,7 +47,7 @@ class Person:
         self.friend_is_online: bool | None = None
         self.friend_types = False
         self.undecryptable = 0
-        self.reads_at_once = True
+        self.reads_at_once = False
         self._folder = folder / name
         self._seen = trio.Event()
 
@@ -90,6 +90,12 @@ class Person:
         message = await self.client.send(friend.user, text)
         self.sent_at[message.cid] = at
         return message.cid
+
+    async def read(self) -> None:
+        """Read everything that is on the screen."""
+        last = self.received[-1][0]
+        if last.id is not None:
+            await self.client.mark_read(last.conv, last.id)
 
     async def until(self, what: str, is_so: Callable[[], bool]) -> None:
         """Wait until something was seen.

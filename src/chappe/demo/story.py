@@ -34,6 +34,7 @@ WHILE_AWAY: Final = (
 ON_RETURN: Final = "The fog is gone, and all three signs were waiting here. Told Paris."
 BURST: Final = 40  # each way; under the server's default of 60 messages at once
 TYPING_S: Final = 0.4
+READING_S: Final = 0.3
 
 
 @dataclass(slots=True)
@@ -71,7 +72,6 @@ async def play(folder: Path, narrator: Narrator, server_log: deque[str]) -> None
                 await _talk(ann, ben, said, narrator)
                 await _burst(ann, ben, said, narrator)
             waiting = await _alone(ann, ben, said, narrator)
-            ben.reads_at_once = False
             async with ben.at_the_phone(ann.user):
                 await _return(ann, ben, waiting, said, narrator)
                 await _look_inside(server, ann, said, narrator)
@@ -125,7 +125,7 @@ async def _talk(ann: Person, ben: Person, said: Said, narrator: Narrator) -> Non
         cid = await writer.say(reader, text)
         texts[cid] = text
         narrator.message(writer.name, text)
-        await _ticks(writer, cid, narrator)
+        await _ticks(writer, reader, cid, narrator)
 
 
 async def _type(writer: Person, reader: Person, narrator: Narrator) -> None:
@@ -137,12 +137,15 @@ async def _type(writer: Person, reader: Person, narrator: Narrator) -> None:
     await writer.client.set_typing(conv, active=False)
 
 
-async def _ticks(writer: Person, cid: Cid, narrator: Narrator) -> None:
+async def _ticks(writer: Person, reader: Person, cid: Cid, narrator: Narrator) -> None:
     for state, mark, style in (
         (DeliveryState.SENT, "✓ stored", "dim"),
         (DeliveryState.DELIVERED, "✓✓ delivered", "dim"),
         (DeliveryState.READ, "✔✔ read", "cyan"),
     ):
+        if state is DeliveryState.READ:
+            await trio.sleep(READING_S)
+            await reader.read()
         narrator.tick(f"{mark} {await writer.until_tick(cid, state) * 1000:.0f} ms", style=style)
 
 
@@ -158,6 +161,7 @@ async def _burst(ann: Person, ben: Person, said: Said, narrator: Narrator) -> No
             texts[cid] = text
             await writer.until_tick(cid, DeliveryState.SENT)
 
+    ann.reads_at_once = ben.reads_at_once = True
     before = trio.current_time()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(write, ann, ben, said.by_ann)
@@ -166,6 +170,7 @@ async def _burst(ann: Person, ben: Person, said: Said, narrator: Narrator) -> No
         for cid in texts:
             await writer.until_tick(cid, DeliveryState.READ)
     took = trio.current_time() - before
+    ann.reads_at_once = ben.reads_at_once = False
     narrator.fact(
         f"All {2 * BURST} were written, encrypted, stored, delivered, decrypted and read in {took:.2f} s."
     )
@@ -199,16 +204,14 @@ async def _return(ann: Person, ben: Person, waiting: list[Cid], said: Said, narr
     for cid in waiting:
         await ann.until_tick(cid, DeliveryState.DELIVERED)
     narrator.aside("ann", "sees ✓✓ on all of them")
-    last = ben.received[-1][0]
-    assert last.id is not None
-    await ben.client.mark_read(last.conv, last.id)
+    await ben.read()
     for cid in waiting:
         await ann.until_tick(cid, DeliveryState.READ)
     narrator.aside("ann", "sees ✔✔ on all of them")
     cid = await ben.say(ann, ON_RETURN)
     said.by_ben[cid] = ON_RETURN
     narrator.message("ben", ON_RETURN)
-    await _ticks(ben, cid, narrator)
+    await _ticks(ben, ann, cid, narrator)
 
 
 async def _look_inside(server: Server, ann: Person, said: Said, narrator: Narrator) -> None:
