@@ -13,6 +13,11 @@ PAGES = sorted(
 )
 
 
+def read(page: Path) -> str:
+    """Return a file's text."""
+    return page.read_text(encoding="utf-8")
+
+
 def name(page: Path) -> str:
     """Return how a test calls a page."""
     return str(page.relative_to(ROOT))

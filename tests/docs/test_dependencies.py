@@ -8,7 +8,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 import pytest
 
-from .pages import ROOT
+from .pages import ROOT, read
 
 PERMISSIVE = {"Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "MIT-0", "PSF-2.0"}
 # Explained on the page (†): an extra that users choose to install, and a tool that is not distributed.
@@ -24,7 +24,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 def direct() -> set[str]:
     """Return the names of all direct dependencies, extras and groups included."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    project = tomllib.loads(read(ROOT / "pyproject.toml"))
     lists = [
         project["project"]["dependencies"],
         *project["project"]["optional-dependencies"].values(),
@@ -35,21 +35,20 @@ def direct() -> set[str]:
 
 def rows() -> dict[str, tuple[str, str]]:
     """Return the page's tables: package to version and licence."""
-    page = (ROOT / "docs" / "dependencies.md").read_text(encoding="utf-8")
+    page = read(ROOT / "docs" / "dependencies.md")
     cells = [[cell.strip(" †") for cell in line.split("|")[1:4]] for line in page.splitlines() if "|" in line]
     return {name: (version, licence) for name, version, licence in cells if NAME.fullmatch(name)}
 
 
 def licence(package: Distribution) -> str:
     """Return a package's licence as an SPDX expression, from expression, classifiers or text."""
-    metadata = package.metadata
-    for field in ("License-Expression", "License"):
-        stated = str(metadata.get(field, ""))
-        if re.fullmatch(
-            r"[\w.-]+( (OR|AND) [\w.-]+)*", stated
-        ):  # older packages have a whole text in the second
+    facts = package.metadata.json
+    for field in ("license_expression", "license"):
+        stated = str(facts.get(field, ""))
+        # Older packages have words, or a whole text, in the second.
+        if re.fullmatch(r"[\w.-]+( (OR|AND) [\w.-]+)*", stated):
             return stated
-    classifiers = [line.split(" :: ") for line in metadata.get_all("Classifier") or []]
+    classifiers = [line.split(" :: ") for line in facts.get("classifier", [])]
     if names := [parts[-1] for parts in classifiers if parts[0] == "License"]:
         return " OR ".join(CLASSIFIERS[name] for name in names)
     [text] = [file.read_text() for file in package.files or [] if file.name.startswith("LICENSE")]
@@ -64,7 +63,7 @@ def is_permissive(expression: str) -> bool:
 def installed(lock: str) -> list[Distribution]:
     """Return the packages of a lock file that this platform has."""
     found = []
-    for name in re.findall(r"^([a-z0-9._-]+)==", (ROOT / "requirements" / lock).read_text(), re.MULTILINE):
+    for name in re.findall(r"^([a-z0-9._-]+)==", read(ROOT / "requirements" / lock), re.MULTILINE):
         try:
             found.append(distribution(name))
         except PackageNotFoundError:

@@ -9,10 +9,10 @@ from sybil import Document
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from .console import Terminal, commands, shape
-from .pages import PAGES, ROOT, name
+from .pages import PAGES, ROOT, name, read
 
 README = ROOT / "README.md"
-WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8") and page != README]
+WITH_PYTHON = [page for page in PAGES if "```python" in read(page) and page != README]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
