@@ -24,9 +24,8 @@ def check(histories: Sequence[History]) -> Verdict:
     """
     run = _Run(histories)
     violations = [violation for rule in _RULES for violation in rule(run)]
-    violations.sort(key=lambda violation: len(violation.witness))
     return Verdict(
-        tuple(violations),
+        tuple(_one_of_each_first(violations)),
         devices=len(histories),
         conversations=len(run.members),
         invoked=len(run.invoked),
@@ -35,6 +34,16 @@ def check(histories: Sequence[History]) -> Verdict:
         shown=sum(1 for history in histories for _ in history.each(Shown)),
         restarts=sum(1 for history in histories for _ in history.each(Start)) - len(histories),
     )
+
+
+def _one_of_each_first(violations: list[Violation]) -> list[Violation]:
+    """Order by witness, the shortest first, but so that each broken rule is heard before any comes again."""
+    before: Counter[Rule] = Counter()
+    turns: dict[Violation, int] = {}
+    for violation in sorted(violations, key=lambda violation: len(violation.witness)):
+        turns[violation] = before[violation.rule]
+        before[violation.rule] += 1
+    return sorted(turns, key=turns.__getitem__)
 
 
 class _Sent(NamedTuple):

@@ -55,7 +55,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The outcome: violations, the shortest witness first, and how much there was to judge."""
+    """The outcome, and how much there was to judge. Violations: the shortest of each rule first, then the rest."""
 
     violations: tuple[Violation, ...]
     devices: int
