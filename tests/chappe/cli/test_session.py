@@ -42,6 +42,9 @@ def test_contacts_have_ones_own_names(world: World) -> None:
     world.run("contacts", "rename", "Ann (Paris)", "Ann", profile="ben")
     assert rows(world.run("contacts", "list", "--json", profile="ben"))[0]["name"] == "Ann"
     assert world.run("contacts", "list", profile="ann").split() == ["ben", "ben"]
+    world.run("contacts", "remove", "ben", profile="ann")
+    assert world.run("contacts", "list", profile="ann") == ""
+    world.run("contacts", "add", "ben", profile="ann")
 
 
 def test_a_message_arrives_is_read_and_is_in_both_histories(world: World) -> None:
