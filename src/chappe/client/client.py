@@ -147,6 +147,8 @@ class Client:
     async def send(self, user: UserId, text: str, *, reply_to: MessageId | None = None) -> Message:
         """Store a message and queue it; returns at once with state QUEUED, online or not.
 
+        It stays QUEUED while this person's account key has changed and is not trusted (see `IdentityChanged`).
+
         Cancelled: it was either queued or not.
         Raises: `ClientError` when it is too long.
         """

@@ -36,6 +36,9 @@ class Text(Struct, frozen=True, array_like=True, tag=1):
     number: Counter
     reply_to: Message | None = None
 
+    def __repr__(self) -> str:
+        return f"<Text {self.number}>"
+
 
 class Retry(Struct, frozen=True, array_like=True, tag=2):
     """Asks a device to send messages of its own again, which could not be opened."""

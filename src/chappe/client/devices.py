@@ -9,8 +9,8 @@ from ..crypto import device_list, linking
 from ..crypto.device_list import Entry
 from ..crypto.errors import BadLink, CryptoError
 from ..ids import DeviceId
-from ..protocol.calls import DeviceList, Nothing, UpdateDevices
-from ..protocol.codes import ErrorCode, RequestError
+from ..protocol.calls import Nothing, UpdateDevices
+from ..protocol.codes import RequestError
 from .directory import Directory
 from .errors import BadLinkCode, NotFound
 from .link import Link
@@ -70,18 +70,24 @@ class OwnDevices:
     async def _change(
         self, link: Link, change: Callable[[list[Entry]], list[Entry]], code: str | None
     ) -> None:
+        await self._directory.refresh(link, self._own.user)
         for tries_left in reversed(range(TRIES)):
-            await self._directory.refresh(link, self._own.user)
+            signed_from = await self._database.run(_version, self._own)
             update = await self._database.run(_sign, self._own, change, code)
             try:
                 await link.call("devices.update", update, Nothing)
-            except RequestError as error:
-                if error.code is ErrorCode.STALE_DEVICE_LIST and tries_left:
-                    continue
+            except RequestError:
+                await self._directory.refresh(link, self._own.user)
+                if tries_left and await self._database.run(_version, self._own) > signed_from:
+                    continue  # it was refused because another device was faster
                 raise
-            answer = DeviceList(self._own.user, self._own.account_public, update.signed)
-            await self._database.run(people.learn, self._own, self._own.user, answer)
+            await self._directory.refresh(link, self._own.user)
             return
+
+
+def _version(tx: Tx, own: Own) -> int:
+    person = people.get_person(tx, own.user)
+    return person.version if person else 0
 
 
 def _entries(tx: Tx, own: Own) -> list[Entry]:
@@ -92,11 +98,9 @@ def _entries(tx: Tx, own: Own) -> list[Entry]:
 
 def _sign(tx: Tx, own: Own, change: Callable[[list[Entry]], list[Entry]], code: str | None) -> UpdateDevices:
     account = profile.account(tx)
-    person = people.get_person(tx, own.user)
-    version = person.version if person else 0
     entries = change(_entries(tx, own))
     try:
-        signed = device_list.sign(account, version + 1, tx.now_ms, entries)
+        signed = device_list.sign(account, _version(tx, own) + 1, tx.now_ms, entries)
         return UpdateDevices(signed, linking.seal(code, account, tx.random) if code else b"")
     except CryptoError as error:
         raise BadLinkCode(f"This device cannot be taken in: {error}") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 
 from ..ids import Cid, ConversationId, DeviceId, MessageId, UserId
@@ -54,7 +54,7 @@ class Message:
     device: DeviceId
     mine: bool
     id: MessageId | None
-    text: str | None
+    text: str | None = field(repr=False)  # a log line with a message in it carries ids, never what was said
     reply_to: MessageId | None
     at_ms: int
     state: DeliveryState

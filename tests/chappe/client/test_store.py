@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import trio
 
+from chappe.client.content import Resent
 from chappe.client.errors import NoProfile, StoreDamaged, StoreInUse, WrongPassphrase
-from chappe.client.store import database, people, profile
+from chappe.client.store import database, messages, people, profile
 from chappe.client.store.database import FILE, Tx, open_database
 from chappe.client.store.vault import Kdf, Vault, new_kdf
 from chappe.errors import StoreUnavailable
@@ -92,6 +93,23 @@ def test_nothing_readable_lies_in_the_file(alice: Device, bob: Device) -> None:
         stored = files(folder)
         assert alice.own.device in stored  # ids are not sealed, so the search does look at the right bytes
         assert [secret for secret in secrets if secret in stored] == []
+
+
+def test_no_repr_shows_what_was_said(alice: Device, bob: Device) -> None:
+    written = alice.write(bob, "a secret")
+    alice.flush()
+    bob.fetch()
+    text = alice.database.run_sync(messages.own_text, alice.own.device, written.cid)
+    [row] = alice.database.run_sync(lambda tx: tx.all("SELECT cid FROM messages"))
+    for value in (
+        written,
+        text,
+        Resent(bob.own.user, row[0], text),
+        bob.events,
+        bob.database,
+        alice.database,
+    ):
+        assert "secret" not in repr(value)
 
 
 def test_a_value_belongs_to_its_row(alice: Device, bob: Device) -> None:

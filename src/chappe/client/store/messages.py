@@ -26,6 +26,9 @@ class _Body(Struct, frozen=True, array_like=True):
     text: str
     reply_to: MessageId | None
 
+    def __repr__(self) -> str:
+        return "<_Body>"
+
 
 _SELECT: Final = """
 SELECT m.cid, m.conv, m.peer, m.sender, m.device, m.mine, m.id, m.at_ms, m.state, m.content, m.reason,
