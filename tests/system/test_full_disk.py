@@ -36,6 +36,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path) ->
         with trio.move_on_after(3.0) as scope:
             await alice.wait(waiting.cid, DeliveryState.SENT)
         assert scope.cancelled_caught
+        assert await server.metric('chappe_errors_total{code="store_unavailable"}') > 0
         make_room(server)
         with trio.fail_after(READY_S):
             await alice.wait(waiting.cid, DeliveryState.DELIVERED)

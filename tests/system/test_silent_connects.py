@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -26,28 +27,33 @@ async def test_ten_thousand_silent_connects_harm_nobody(tmp_path: Path) -> None:
             await say(alice, bob, "before")
             fds, rss_kib = server.fds(), server.rss_kib()
             for number in range(CONNECTS // BATCH):
-                await _connect_and_be_silent(server, BATCH)
-                await say(alice, bob, f"in the middle {number}")
+                # In turn from one address, which is soon refused, and from many, which are all let in.
+                addresses = [f"127.0.1.{i}" for i in range(1, 51)] if number % 2 else ["127.0.0.2"]
+                async with _silent(server, addresses):
+                    await say(alice, bob, f"in the middle {number}")
+            assert await server.metric('chappe_connections_rejected_total{reason="address"}') > 0
             await until(lambda: server.fds() <= fds, f"no more than {fds} descriptors", seconds=120.0)
             assert server.rss_kib() <= rss_kib + MEMORY_KIB
             await say(bob, alice, "after")
 
 
-async def _connect_and_be_silent(server: Server, count: int) -> None:
-    # From another loopback address, as another host would: limits per address are a part of the defence.
+@asynccontextmanager
+async def _silent(server: Server, addresses: list[str]) -> AsyncIterator[None]:
+    """Hold connections that say nothing, from other addresses than the people's own."""
     connected = 0
 
-    async def connect() -> None:
+    async def connect(address: str) -> None:
         nonlocal connected
         with trio.socket.socket() as silent:
-            await silent.bind(("127.0.0.2", 0))
+            await silent.bind((address, 0))
             await silent.connect(("127.0.0.1", server.port))
             connected += 1
             with suppress(ConnectionResetError):
                 await silent.recv(1)
 
     async with trio.open_nursery() as nursery:
-        for _ in range(count):
-            nursery.start_soon(connect)
-        await until(lambda: connected == count, f"{count} connects")
+        for number in range(BATCH):
+            nursery.start_soon(connect, addresses[number % len(addresses)])
+        await until(lambda: connected == BATCH, f"{BATCH} connects")
+        yield
         nursery.cancel_scope.cancel()

@@ -20,5 +20,7 @@ async def test_a_stop_in_the_middle_of_traffic_loses_nothing(tmp_path: Path, see
                 await server.start()
             await people.chat(5)
             verdict = await people.verdict()
+            for person in people.people:
+                assert "The server asked to reconnect." in person.errors  # it heard GOAWAY
     assert verdict.is_kept, verdict.to_text()
     assert verdict.acknowledged >= 45
