@@ -136,12 +136,16 @@ class Server:
         rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
         return sum(row[1].endswith(port) and row[3] == established for row in rows)
 
+    async def page(self, path: str) -> str:
+        """Return what its operators' port answers to a GET, headers and all."""
+        async with await trio.open_tcp_stream("127.0.0.1", self.http_port) as stream:
+            request = f"GET {path} HTTP/1.1\r\nHost: chappe\r\nConnection: close\r\n\r\n"
+            await stream.send_all(request.encode())
+            return b"".join([chunk async for chunk in stream]).decode()
+
     async def metric(self, name: str) -> float:
         """Return what /metrics says of one counter, with its labels; 0 when it is not there (yet)."""
-        async with await trio.open_tcp_stream("127.0.0.1", self.http_port) as stream:
-            await stream.send_all(b"GET /metrics HTTP/1.1\r\nHost: chappe\r\nConnection: close\r\n\r\n")
-            page = b"".join([chunk async for chunk in stream]).decode()
-        lines = [line.split() for line in page.splitlines()]
+        lines = [line.split() for line in (await self.page("/metrics")).splitlines()]
         return sum(float(line[1]) for line in lines if line[:1] == [name])
 
     def fds(self) -> int:

@@ -20,6 +20,7 @@ async def test_a_clock_that_was_set_back_changes_neither_order_nor_delivery(
                 await people.chat(10)
                 await server.kill()
                 await server.start(clock_s=clock_s)
+                assert ("set it right" in await server.page("/readyz")) == (clock_s < 0)
             await people.chat(10)
             verdict = await people.verdict()
     assert verdict.is_kept, verdict.to_text()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -231,6 +232,11 @@ def test_a_broken_promise_is_found(plant: Callable[[Run], None], rule: Rule, wit
 
 def test_every_rule_has_a_planted_case() -> None:
     assert {rule for _, rule, _ in PLANTED} == set(Rule)
+
+
+def test_the_page_explains_every_rule() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "history-check.md").read_text()
+    assert [rule for rule in Rule if f"| {rule} |" not in page] == []
 
 
 def test_each_broken_rule_is_heard_first_by_its_shortest_witness_and_the_rest_is_counted() -> None:
