@@ -63,7 +63,6 @@ class Stores(_Section):
 
     data: Path = Path("var")
     users_url: str | None = None
-    deadline_s: PositiveFloat = 5.0
     batch_messages: PositiveInt = 512
     queue_messages: PositiveInt = 8192
     inbox_days: PositiveInt = 30
@@ -90,7 +89,7 @@ class LimitSettings(_Section):
     outbox_frames: PositiveInt = 2048
     outbox_bytes: PositiveInt = 2 * 1024 * 1024
     live_events: PositiveInt = 512
-    devices_per_account: PositiveInt = Field(default=16, le=64)
+    devices_per_account: PositiveInt = Field(default=12, le=13)
     requests: PositiveInt = 1000
     contacts_per_account: PositiveInt = Field(default=2_000, le=2_500)
 

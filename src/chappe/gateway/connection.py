@@ -151,12 +151,17 @@ class Connection:
         has_room = len(live) < self._limits.live_events
         if has_room:
             live.append(row)
+            self.pump_wakeup.set()
         else:
-            lost = min(row.id, *(waiting.id for waiting in live))
-            self.lost = lost if self.lost is None else min(lost, self.lost)
+            first = min(row.id, *(waiting.id for waiting in live))
             live.clear()
-        self.pump_wakeup.set()
+            self.read_again(first)
         return has_room
+
+    def read_again(self, first: MessageId) -> None:
+        """Make the pump read the inbox again, from this id on."""
+        self.lost = first if self.lost is None else min(first, self.lost)
+        self.pump_wakeup.set()
 
     def acknowledge(self, n: int) -> None:
         """Take the client's ACK; the pump goes on if the window is what held it.

@@ -23,6 +23,7 @@ from ..settings import Settings
 from .connection import Connection
 from .hub import Hub
 from .serve import Handlers, serve
+from .stream import DirectStream
 
 OUT_OF_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 OUT_OF_FILES_S = 0.1
@@ -106,9 +107,9 @@ class Listener:
             door.metrics.accepted.inc()
 
     async def _serve(self, connection: Connection, socket: trio.SocketStream) -> None:
-        stream: trio.abc.Stream = socket
+        stream: trio.abc.Stream = DirectStream(socket)
         if self._tls is not None:
-            stream = trio.SSLStream(socket, self._tls, server_side=True)
+            stream = trio.SSLStream(stream, self._tls, server_side=True)
         try:
             code = await serve(
                 connection, stream, self._settings.gateway.name, self._door.handlers, self._door.observer

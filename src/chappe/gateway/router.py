@@ -23,7 +23,7 @@ from ..protocol import codec
 from ..protocol.codes import ErrorCode, RequestError
 from ..protocol.frames import Error, MismatchedDevices, Receipt, Send, Sent, Typing
 from ..settings import LimitSettings, Timing
-from ..workers.log_writer import Group, LogWriter, Outcome
+from ..workers.log_writer import Doubt, Group, LogWriter, Outcome
 from .connection import Connection
 from .directory import Audience, Directory
 from .hub import Hub
@@ -67,6 +67,7 @@ class Router:
         self._late_ms = int((timing.write_deadline_s + timing.skew_s) * 1000)
         self._tries: OrderedDict[tuple[DeviceId, Cid], _Try] = OrderedDict()
         self._writer.on_marks = self._marked
+        self._writer.on_resolved = self._resolved
 
     def horizon(self) -> MessageId:
         """Return up to where every inbox is complete: nothing stored from now on has a smaller id."""
@@ -151,6 +152,8 @@ class Router:
         earlier = self._tries.get(key)
         fingerprint = hash((send.conv, send.kind, send.ref, send.body))
         if earlier is None and send.after is not None:
+            if self._writer.is_in_doubt:
+                raise StoreUnavailable("An earlier write may still happen; this could be it.")
             row = await self._store.find(send.conv, connection.device, send.cid, send.after)
             if row is not None:
                 earlier = _Try(hash((row.conv, row.kind, row.ref, row.body)), row.id)
@@ -247,6 +250,12 @@ class Router:
                         message.ref, wrap, message.body,
                     )
                 )  # fmt: skip
+
+    def _resolved(self, doubt: Doubt) -> None:
+        for device in doubt.devices:
+            connection = self._hub.of_device(device)
+            if connection is not None:
+                connection.read_again(doubt.first)
 
     def _marked(self, marks: Sequence[Watermark]) -> None:
         for mark in marks:

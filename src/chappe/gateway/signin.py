@@ -16,7 +16,7 @@ from collections.abc import Callable
 import trio
 
 from ..crypto import device_list, keys, primitives
-from ..crypto.errors import CryptoError
+from ..crypto.errors import CryptoError, RolledBack
 from ..domain.accounts import Account, Device, PendingDevice, Registration
 from ..domain.names import checked_password, checked_phone, checked_username
 from ..errors import Taken
@@ -196,6 +196,8 @@ def verified_list(signed: bytes, account_key: bytes, at_least: int) -> device_li
     """
     try:
         return device_list.verify(signed, account_key, at_least)
+    except RolledBack as error:
+        raise RequestError(ErrorCode.STALE_DEVICE_LIST, str(error)) from error
     except CryptoError as error:
         raise RequestError(ErrorCode.BAD_SIGNATURE, str(error)) from error
 

@@ -7,8 +7,10 @@ are durable. How to write them is the store's business, whom to tell is the rout
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
 
@@ -18,13 +20,14 @@ from supervisors import trap_stop
 
 from ..domain.messages import StoredMessage, Watermark, merged
 from ..errors import StoreUnavailable
-from ..ids import ConversationId, MessageId, UserId
+from ..ids import ConversationId, DeviceId, MessageId, UserId
 from ..metrics import Metrics
 from ..ports import MessageStore
 from ..wakeup import Wakeup
 
 MAX_MARKS = 4096
 MARKS_WAIT_S = 0.02
+ASK_AGAIN_S = 0.5
 
 
 class Outcome(Enum):
@@ -44,12 +47,23 @@ class Group:
     submitted: float
 
 
+@dataclass(slots=True)
+class Doubt:
+    """Writes that were given up and may still happen: their smallest id, and the devices they are for."""
+
+    first: MessageId
+    devices: set[DeviceId]
+
+
 class LogWriter:
     """The queue before the message store, and the task that empties it.
 
     The queue outlives the task: a restart loses nothing that was not yet handed to the store, and what was is
     reported as `Outcome.UNKNOWN`. A group stored later than `deadline_s` after it was submitted is `Outcome.LATE`:
     its ids are too old to acknowledge (the completeness rule).
+
+    A write that was given up may still be done by the store. Until a later one has succeeded (they happen one after
+    the other) its ids hold back `oldest`, and then `on_resolved` is told whose inboxes must be read again.
     """
 
     def __init__(
@@ -67,7 +81,9 @@ class LogWriter:
         self._is_resting = False
         self._wakeup = Wakeup()
         self._room = trio.lowlevel.ParkingLot()
+        self._doubt: Doubt | None = None
         self.on_marks: Callable[[Sequence[Watermark]], None] = lambda _marks: None
+        self.on_resolved: Callable[[Doubt], None] = lambda _doubt: None
 
     @property
     def waiting(self) -> int:
@@ -76,8 +92,15 @@ class LogWriter:
 
     def oldest(self) -> MessageId | None:
         """Return the smallest id not yet settled: no reader's cursor may move past it."""
+        if self._doubt is not None:
+            return self._doubt.first
         first = self._writing or self._groups
         return first[0].messages[0].id if first else None
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether a write that was given up may still happen: what is not in the store now may be there soon."""
+        return self._doubt is not None
 
     async def until_room(self) -> None:
         """Wait while the queue is full."""
@@ -108,13 +131,16 @@ class LogWriter:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._wake_at, stop)
             while self._groups or not stop.is_set():
-                await self._wakeup.wait()
+                with trio.move_on_after(ASK_AGAIN_S if self._doubt else math.inf):
+                    await self._wakeup.wait()
                 if self._marks and not self._groups and not stop.is_set():
                     await self._rest()
                 if self._marks:
                     await self._write()
                 while self._groups:
                     await self._write()
+                if self._doubt is not None:
+                    await self._resolve()
             nursery.cancel_scope.cancel()
 
     async def _rest(self) -> None:
@@ -155,6 +181,14 @@ class LogWriter:
             self._metrics.append_batch.observe(len(messages))
             self.on_marks(marks)
 
+    async def _resolve(self) -> None:
+        """Ask whether the store writes again; if so, what was given up before has happened by now, or never will."""
+        with suppress(StoreUnavailable):
+            await self._store.ping()
+            if self._doubt is not None:
+                doubt, self._doubt = self._doubt, None
+                self.on_resolved(doubt)
+
     def _settle(self, groups: list[Group], messages: int, is_stored: bool) -> None:
         self._waiting -= messages
         self._room.unpark_all()
@@ -162,8 +196,15 @@ class LogWriter:
         for group in groups:
             if not is_stored:
                 outcome = Outcome.UNKNOWN
+                self._note_doubt(group)
             elif now - group.submitted > self._deadline_s:
                 outcome = Outcome.LATE
             else:
                 outcome = Outcome.STORED
             group.settle(group, outcome)
+
+    def _note_doubt(self, group: Group) -> None:
+        if self._doubt is None:
+            self._doubt = Doubt(group.messages[0].id, set())
+        for message in group.messages:
+            self._doubt.devices.update(message.wraps)

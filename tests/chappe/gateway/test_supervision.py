@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,7 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from chappe.app import Node
-from chappe.domain.messages import InboxRow
+from chappe.domain.messages import InboxRow, StoredMessage, Watermark
 from chappe.errors import StoreUnavailable
 from chappe.gateway.connection import Connection
 from chappe.ids import FIRST_ID, DeviceId, MessageId
@@ -18,6 +20,7 @@ from chappe.protocol import calls
 from chappe.protocol.codes import CloseCode, ErrorCode, RequestError
 from chappe.protocol.frames import Drained, Error, GoAway, Ping, Pong, Sent
 from chappe.stores.sqlite.messages import SqliteMessageStore
+from chappe.stores.sqlite.writer import Writer
 
 from .raw import Person, connected, message, receive, register, running_node, send, settings, signed_in
 
@@ -133,8 +136,42 @@ async def test_a_message_store_that_fails_is_told_and_a_retry_works(
             await a.send(frame)
             refused = await a.next(Error)
             assert (refused.code, refused.cid) == (ErrorCode.STORE_UNAVAILABLE, frame.cid)
+        while node._writer.is_in_doubt:
+            await trio.sleep(0.01)
         sent = await send(a, msgspec.structs.replace(frame, after=FIRST_ID))
         assert [event.id for event in await receive(b)] == [sent.id]
+
+
+async def test_a_write_that_was_given_up_and_still_happened_reaches_its_recipient(
+    node: Node, alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A disk that stalls past the store's deadline: the thread commits when nobody waits for it any more."""
+    disk = threading.Event()
+    real = Writer.append
+
+    def stalled(self: Writer, messages: Sequence[StoredMessage], watermarks: Sequence[Watermark]) -> None:
+        disk.wait()
+        real(self, messages, watermarks)
+
+    async with signed_in(node, alice) as a, signed_in(node, bob) as b:
+        conv = await a.open(bob)
+        frame = message(conv, bob.device)
+        resend = msgspec.structs.replace(frame, after=FIRST_ID)
+        with monkeypatch.context() as patch:
+            patch.setattr(Writer, "append", stalled)
+            patch.setattr(node._messages._writes, "_deadline_s", 0.1)
+            await a.send(frame)
+            assert (await a.next(Error)).code is ErrorCode.STORE_UNAVAILABLE
+            # Nobody can know yet whether it will be stored, so a resend may neither store it again nor be answered.
+            await a.send(resend)
+            assert (await a.next(Error)).code is ErrorCode.STORE_UNAVAILABLE
+            await b.send(Ping(1, 0))
+            assert ((await b.next(Pong)).cursor or FIRST_ID) < node.clock.newest
+        disk.set()
+        [event] = await receive(b)
+        assert event.cid == frame.cid
+        sent = await send(a, resend)
+        assert (sent.id, sent.duplicate) == (event.id, True)
 
 
 async def test_a_crash_of_the_log_writer_answers_everybody_and_the_next_send_works(

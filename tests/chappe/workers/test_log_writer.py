@@ -13,10 +13,11 @@ from chappe.errors import StoreUnavailable
 from chappe.ids import Cid, ConversationId, DeviceId, HybridClock, MessageId, UserId
 from chappe.metrics import Metrics
 from chappe.protocol.frames import Kind
-from chappe.workers.log_writer import MARKS_WAIT_S, Group, LogWriter, Outcome
+from chappe.workers.log_writer import ASK_AGAIN_S, MARKS_WAIT_S, Doubt, Group, LogWriter, Outcome
 from supervisors import Supervisor, child
 
 CONV, USER, DEVICE = ConversationId(b"c" * 16), UserId(b"u" * 16), DeviceId(b"d" * 16)
+OTHER = DeviceId(b"o" * 16)
 
 
 class GatedStore:
@@ -34,6 +35,9 @@ class GatedStore:
         self.appends.append([message.id for message in messages])
         self.marks += watermarks
 
+    async def ping(self) -> None:
+        self.act()
+
     def open(self, times: int = 1000) -> None:
         for _ in range(times):
             self.gate.release()
@@ -50,9 +54,10 @@ class Bench:
         self.supervisor = Supervisor([child(self.writer.run, id="log-writer", shutdown=5.0)], intensity=5)
 
     def group(self, size: int = 1) -> Group:
+        wraps = {OTHER: b"wrap"}
         messages = [
             StoredMessage(
-                self.clock.next(), CONV, Kind.MESSAGE, USER, DEVICE, Cid(bytes([i]) * 16), None, b"", {}
+                self.clock.next(), CONV, Kind.MESSAGE, USER, DEVICE, Cid(bytes([i]) * 16), None, b"", wraps
             )
             for i in range(size)
         ]
@@ -170,6 +175,29 @@ async def test_a_write_past_the_deadline_is_late(nursery: trio.Nursery, autojump
     bench.store.open()
     await wait_all_tasks_blocked()
     assert bench.settled[0][1] is Outcome.LATE
+    await bench.supervisor.stop()
+
+
+async def test_what_was_given_up_holds_back_the_horizon_until_the_store_writes_again(
+    nursery: trio.Nursery, autojump_clock: MockClock
+) -> None:
+    bench = Bench()
+    resolved: list[Doubt] = []
+    bench.writer.on_resolved = resolved.append
+    await nursery.start(bench.supervisor.run)
+    bench.store.open()
+    bench.store.act = fail
+    group = bench.group(2)
+    bench.writer.submit_nowait(group)
+    await trio.sleep(10 * ASK_AGAIN_S)
+    assert bench.writer.is_in_doubt
+    assert bench.writer.oldest() == group.messages[0].id
+    assert resolved == []
+    bench.store.act = lambda: None
+    await trio.sleep(1.1 * ASK_AGAIN_S)
+    assert not bench.writer.is_in_doubt
+    assert bench.writer.oldest() is None
+    assert resolved == [Doubt(group.messages[0].id, {OTHER})]
     await bench.supervisor.stop()
 
 
