@@ -4,6 +4,7 @@ are killed too, and then all devices must agree that every acknowledged message 
 
 from __future__ import annotations
 
+import os
 import random
 from pathlib import Path
 
@@ -13,8 +14,8 @@ import trio
 from tests.system.crowd import crowd
 from tests.system.processes import serving
 
-KILLS = 20
-CLIENT_KILLS = 6
+KILLS = int(os.environ.get("CHAPPE_TEST_KILLS", "20"))
+CLIENT_KILLS = KILLS * 3 // 10
 FRESH = 6  # acknowledgments that a round waits for, so that each kill hits traffic and not a start
 
 

@@ -256,8 +256,9 @@ class Client:
 
         Raises: `Offline`, `RequestError`.
         """
-        contact = await self._connector.link.call("contacts.add", calls.AddContact(who, name), Contact)
-        await self._database.run(people.put_contact, contact)
+        async with self._connector.directory.contacts_lock:
+            contact = await self._connector.link.call("contacts.add", calls.AddContact(who, name), Contact)
+            await self._database.run(people.put_contact, contact)
         return contact
 
     async def remove_contact(self, user: UserId) -> None:
@@ -265,8 +266,9 @@ class Client:
 
         Raises: `Offline`, `RequestError`.
         """
-        await self._connector.link.call("contacts.remove", calls.UserRef(user), calls.Nothing)
-        await self._database.run(people.remove_contact, user)
+        async with self._connector.directory.contacts_lock:
+            await self._connector.link.call("contacts.remove", calls.UserRef(user), calls.Nothing)
+            await self._database.run(people.remove_contact, user)
 
     async def contacts(self) -> list[Contact]:
         """Return the contacts as last heard from the server, by name; works offline."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import trio
+
 from ..ids import DeviceId, UserId
 from ..protocol.calls import Bundle, Bundles, ClaimKeys, DeviceList, UserRef
 from .errors import ServerLied
@@ -15,12 +17,17 @@ from .store.profile import Own
 
 
 class Directory:
-    """The client's window on everybody's keys."""
+    """The client's window on everybody's keys.
+
+    `contacts_lock` is held from asking the server about contacts until the answer is stored: an older list must not
+    be stored over a newer entry.
+    """
 
     def __init__(self, database: Database, own: Own, hub: EventHub) -> None:
         self._database = database
         self._own = own
         self._hub = hub
+        self.contacts_lock = trio.Lock()
 
     async def refresh(self, link: Link, user: UserId) -> None:
         """Fetch and store somebody's device list; a changed account key is reported.

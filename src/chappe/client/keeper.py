@@ -99,8 +99,9 @@ class Keeper:
             await link.call("presence.watch", WatchPresence(users), Nothing)
 
     async def _contacts(self, link: Link) -> None:
-        answer = await link.call("contacts.list", Nothing(), Contacts)
-        await self._database.run(people.put_contacts, answer.contacts)
+        async with self._directory.contacts_lock:
+            answer = await link.call("contacts.list", Nothing(), Contacts)
+            await self._database.run(people.put_contacts, answer.contacts)
 
     async def _own_devices(self, link: Link) -> None:
         await self._directory.refresh(link, self._own.user)
