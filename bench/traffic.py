@@ -182,7 +182,7 @@ async def pairs(node: Node, people: Sequence[Person]) -> AsyncIterator[list[Pair
             await connection.close()
 
 
-async def run_phase(  # noqa: PLR0913  # what to run, and how long
+async def run_phase(  # what to run, and how long
     node: Node,
     everybody: Sequence[Pair],
     in_flight: int,
