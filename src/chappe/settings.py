@@ -81,6 +81,8 @@ class LimitSettings(_Section):
     messages_per_s: PositiveFloat = 10.0
     calls_burst: PositiveInt = 100
     calls_per_s: PositiveFloat = 20.0
+    receipts_burst: PositiveInt = 300
+    receipts_per_s: PositiveFloat = 100.0
     notes_burst: PositiveInt = 60
     notes_per_s: PositiveFloat = 20.0
     claims_burst: PositiveInt = 100

@@ -209,6 +209,14 @@ class Connection:
                 ErrorCode.RATE_LIMITED, f"Too many {what}; slow down.", retry_after_ms=int(wait_s * 1000) + 1
             )
 
+    async def until_allowed(self, what: str, burst: float, per_s: float) -> None:
+        """Take from this connection's bucket of that name, and wait first if it must be: for what is never refused."""
+        bucket = self._bucket(what, burst, per_s)
+        wait_s = bucket.take(trio.current_time())
+        if wait_s:
+            await trio.sleep(wait_s)
+            bucket.take(trio.current_time())
+
     def can_spend(self, what: str, burst: float, per_s: float, amount: float) -> bool:
         """Take that much at once if it is there: the cheap way for a whole message full of frames."""
         return amount <= burst and not self._bucket(what, burst, per_s).take(trio.current_time(), amount)

@@ -119,7 +119,8 @@ class Router:
     async def receipt(self, connection: Connection, receipt: Receipt) -> None:
         """Take a watermark; the other devices of the conversation hear of it once it is durable."""
         assert connection.user is not None
-        connection.spend("receipts", self._limits.notes_burst, self._limits.notes_per_s)
+        # A receipt has no answer, so a refusal would lose it: a client that sends too many waits instead.
+        await connection.until_allowed("receipts", self._limits.receipts_burst, self._limits.receipts_per_s)
         await self._audience(connection, receipt.conv)
         newest = self._clock.newest
         self._metrics.receipts.inc()

@@ -10,7 +10,7 @@ import trio
 from chappe.app import Node
 from chappe.ids import FIRST_ID
 from chappe.protocol import calls
-from chappe.protocol.frames import Ack, Drained, Event, Ping, Pong, Receipt, Sent
+from chappe.protocol.frames import Ack, Drained, Error, Event, Ping, Pong, Receipt, Sent
 
 from .raw import Person, connected, message, receive, register, running_node, send, settings, signed_in
 
@@ -137,6 +137,22 @@ async def test_receipts_reach_the_sender_and_are_kept(node: Node, alice: Person,
         assert await a.next(Receipt) == Receipt(conv, sent.id, sent.id, bob.user)
         kept = await a.call("receipts.get", calls.GetReceipts([conv]))
         assert kept == calls.Receipts([Receipt(conv, sent.id, sent.id, bob.user)])
+
+
+async def test_no_receipt_is_refused_however_many_come(tmp_path: Path, codes: dict[str, str]) -> None:
+    config = settings(tmp_path / "other", limits={"receipts_burst": 5, "receipts_per_s": 100})
+    alice, bob = Person("alice", "+4915112345601"), Person("bob", "+4915112345602")
+    async with running_node(config) as node:
+        for person in (alice, bob):
+            await register(node, person, codes)
+        async with signed_in(node, alice) as a, signed_in(node, bob) as b:
+            conv = await a.open(bob)
+            ids = [(await send(a, message(conv, bob.device))).id for _ in range(20)]
+            await b.send(*[Receipt(conv, delivered=id_) for id_ in ids])
+            heard = (await a.next(Receipt)).delivered
+            while heard != ids[-1]:
+                heard = (await a.next(Receipt)).delivered
+            assert not [frame for frame in b.seen if isinstance(frame, Error)]
 
 
 async def test_a_watermark_cannot_be_ahead_of_the_log(node: Node, alice: Person, bob: Person) -> None:
