@@ -18,7 +18,7 @@ from typing import Any
 
 import uvloop
 
-from . import idle, proc, report
+from . import echo, idle, proc, report
 from .accounts import Person, sign_up_all
 from .errors import BenchError
 from .node import Node, running
@@ -65,6 +65,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
         command=" ".join(["python -m bench", *sys.argv[1:]]),
         pairs=options.pairs,
         phases=phases,
+        echo_us=await _yardstick(),
     )
     if options.idle:
         async with running(folder / "node") as node:
@@ -75,6 +76,11 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
         phase, profile = await _profile(folder / "profiled", options)
         run = replace(run, profiled=phase, profile=profile)
     return run
+
+
+async def _yardstick() -> float:
+    _say(f"yardstick: {echo.WARM_UP_S:g} + {echo.WINDOW_S:g} s")
+    return await echo.measure()
 
 
 async def _sign_up(node: Node, count: int) -> list[Person]:

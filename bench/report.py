@@ -44,7 +44,10 @@ _HEAD = (
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run: where, how, and what came out. `profile` is what `sampler` wrote, taken in `profiled`."""
+    """One run: where, how, and what came out.
+
+    `echo_us` is the yardstick of `echo`; `profile` is what `sampler` wrote, taken in `profiled`.
+    """
 
     machine: str
     filesystem: str
@@ -52,6 +55,7 @@ class Run:
     command: str
     pairs: int
     phases: Sequence[Phase]
+    echo_us: float
     idle: Idle | None = None
     profile: dict[str, Any] | None = None
     profiled: Phase | None = None
@@ -69,11 +73,20 @@ def markdown(run: Run) -> str:
         f"Machine: {run.machine}; data on {run.filesystem}.",
         f"Revision {run.revision}, `{run.command}`.",
         f"{run.pairs} pairs:\n\n{_table(run.phases)}" if run.phases else "",
+        _yardstick(run) if run.phases else "",
         _idle(run.idle) if run.idle else "",
         "\n".join(f"- {line}" for line in goals(run)),
         _profile(run.profile, run.profiled) if run.profile and run.profiled else "",
     ]
     return "\n\n".join(part for part in parts if part)
+
+
+def _yardstick(run: Run) -> str:
+    ratios = ", ".join(f"{phase.server_us / run.echo_us:.2f} at {phase.in_flight}" for phase in run.phases)
+    return (
+        f"Yardstick: in the same run a bare trio-websocket server spent {run.echo_us:.0f} us of CPU on receiving a "
+        f"message and sending it back. A message of Chappe's, in such echoes, by how many are in flight: {ratios}."
+    )
 
 
 def goals(run: Run) -> list[str]:

@@ -28,7 +28,7 @@ PHASE = Phase(
     twice=0,
 )
 IDLE = Idle(2000, Memory(50 * 2**20, 48 * 2**20), Memory(110 * 2**20, 107 * 2**20))
-RUN = report.Run("a machine", "ext4", "abc1234", "python -m bench", 50, [PHASE], IDLE)
+RUN = report.Run("a machine", "ext4", "abc1234", "python -m bench", 50, [PHASE], 100.0, IDLE)
 
 
 def test_table_has_the_figures_per_message() -> None:
@@ -44,6 +44,11 @@ def test_table_has_the_figures_per_message() -> None:
     assert told["other threads us"] == "15"
     assert told["server cores"] == "0.80"
     assert told["generator cores"] == "0.25"
+
+
+def test_the_yardstick_makes_a_ratio() -> None:
+    assert "spent 100 us of CPU" in report.markdown(RUN)
+    assert f"{PHASE.server_us / 100:.2f} at {PHASE.in_flight}" in report.markdown(RUN)
 
 
 def test_few_idle_connections_are_no_measure() -> None:
