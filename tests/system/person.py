@@ -28,7 +28,6 @@ from chappe.client import (
     Message,
     MessageChanged,
     MessageReceived,
-    connector,
 )
 from chappe.history import Finish, Invoke, Page, Read, Recorder, Row, Shown, Start, Tick, load
 from chappe.ids import ConversationId, MessageId, UserId
@@ -183,13 +182,12 @@ async def _orders() -> AsyncIterator[dict[str, Any]]:
 
 async def live(plan: Plan, name: str, recorder: Recorder) -> None:
     """Open the profile and chat."""
-    async with Client(Path(plan.profile), plan.passphrase) as client:
+    async with Client(Path(plan.profile), plan.passphrase, most_wait_s=MOST_WAIT_S) as client:
         await Person(plan, client, recorder, name).live()
 
 
 def main(path: Path) -> None:
     """Follow the plan in a file."""
-    connector.MOST_WAIT_S = MOST_WAIT_S  # type: ignore[misc] # Final for applications; no option for the tests alone
     plan = msgspec.json.decode(path.read_bytes(), type=Plan)
     history = Path(plan.history)
     lives = sum(1 for _ in load(history).each(Start)) if history.exists() else 0

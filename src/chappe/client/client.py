@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -23,8 +24,9 @@ from ..protocol import calls
 from ..protocol.calls import Contact, Settings
 from ..protocol.frames import Typing
 from . import outgoing
-from .connector import Connector
+from .connector import MOST_WAIT_S, Connector
 from .devices import OwnDevices
+from .dial import dial
 from .errors import NotFound, SendFailed
 from .events import EventHub, EventsLost, EventStream, MessageChanged
 from .store import messages, people, profile
@@ -54,12 +56,16 @@ class Client:
         *,
         server: str | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        most_wait_s: float = MOST_WAIT_S,
     ) -> None:
-        """`server` overrides the address that the profile holds. Nothing is opened yet."""
+        """`server` overrides the address that the profile holds; `most_wait_s` bounds the wait between two tries to
+        connect, which is random so that clients do not come back all at once. Nothing is opened yet.
+        """
         self._folder = folder
         self._passphrase = passphrase
         self._server = server
         self._ssl_context = ssl_context
+        self._most_wait_s = most_wait_s
         self._hub = EventHub()
         self._stack = AsyncExitStack()
 
@@ -74,7 +80,13 @@ class Client:
             )
             self._me, self._own = await self._database.run(profile.identity)
             server = self._server or self._me.server
-            self._connector = Connector(self._database, self._own, self._hub, server, self._ssl_context)
+            self._connector = Connector(
+                self._database,
+                self._own,
+                self._hub,
+                partial(dial, server, self._ssl_context),
+                self._most_wait_s,
+            )
             self._devices = OwnDevices(self._database, self._own, self._connector.directory)
             self._supervisor = Supervisor(
                 [

@@ -9,8 +9,8 @@ connector afresh with backoff.
 from __future__ import annotations
 
 import random
-import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
@@ -21,7 +21,6 @@ from supervisors import AutoShutdown, ChildSpec, Restart, Supervisor, child
 from ..crypto.keys import DeviceKeys
 from ..ids import Cid, UserId
 from ..protocol.frames import Frame
-from .dial import dial
 from .directory import Directory
 from .errors import NoConnection, Offline, Refused, Unreachable
 from .events import ConnectionChanged, EventHub
@@ -48,13 +47,18 @@ class Connector:
     """
 
     def __init__(
-        self, database: Database, own: Own, hub: EventHub, server: str, ssl_context: ssl.SSLContext | None
+        self,
+        database: Database,
+        own: Own,
+        hub: EventHub,
+        dial: Callable[[], AbstractAsyncContextManager[Wire]],
+        most_wait_s: float,
     ) -> None:
         self._database = database
         self._own = own
         self._hub = hub
-        self._server = server
-        self._ssl_context = ssl_context
+        self._dial = dial
+        self._most_wait_s = most_wait_s
         self.directory = Directory(database, own, hub)
         self.state = ConnectionState.OFFLINE
         self.presence: dict[UserId, PresenceInfo] = {}
@@ -96,7 +100,7 @@ class Connector:
             wait_s: tuple[float, float] | None = None
             reason = "The client is stopping, or something in it crashed."
             try:
-                async with dial(self._server, self._ssl_context) as wire:
+                async with self._dial() as wire:
                     wait_s = await self._work(wire)
                 reason = "The server asked to reconnect."
             except NoConnection as error:
@@ -110,7 +114,7 @@ class Connector:
                 self.presence.clear()
                 self._set(ConnectionState.OFFLINE, reason)
             tries = 0 if was_drained else tries + 1
-            most_s = min(MOST_WAIT_S, FIRST_WAIT_S * 2**tries)
+            most_s = min(self._most_wait_s, FIRST_WAIT_S * 2**tries)
             await trio.sleep(random.uniform(*(wait_s or (0, most_s))))  # noqa: S311 - spreads load, no secret
 
     async def goodbye(self) -> None:
