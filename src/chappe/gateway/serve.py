@@ -20,9 +20,9 @@ from supervisors import AutoShutdown, Backoff, ChildSpec, GaveUp, Observer, Rest
 from ..protocol.codes import CloseCode, ProtocolError
 from ..protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL, VERSION, Challenge, Frame
 from .connection import Connection
+from .stream import RECEIVE_BYTES
 
 GOODBYE_S = 1.0
-RECEIVE_BYTES = 32 * 1024
 # The library closes with 1009 what is past its own limit; above ours, so that most hear our 4413.
 LIBRARY_MESSAGE_BYTES = 2 * MAX_MESSAGE_BYTES
 PUMP_BACKOFF = Backoff(first_s=0.1, factor=2.0, most_s=5.0, jitter=0.5)

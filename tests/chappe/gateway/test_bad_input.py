@@ -301,7 +301,7 @@ async def test_too_many_messages_are_told_when_to_come_back(tmp_path: Path, code
             error = await refused(a, message(conv, bob.device))
             assert error.code is ErrorCode.RATE_LIMITED
             assert error.retry_after_ms is not None
-            assert 8000 < error.retry_after_ms <= 10_001
+            assert 0 < error.retry_after_ms <= 10_001
         async with signed_in(node, alice) as a:  # connecting anew changes nothing
             assert (await refused(a, message(conv, bob.device))).code is ErrorCode.RATE_LIMITED
 
