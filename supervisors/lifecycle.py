@@ -11,6 +11,7 @@ says what happened.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,7 +51,7 @@ class Retry:
     is_counted: bool
 
 
-class Lifecycle:
+class Lifecycle(ABC):
     """The common part of all supervisors. Subclasses say how to boot, handle, retry and stop."""
 
     __slots__ = (
@@ -189,20 +190,20 @@ class Lifecycle:
 
     # What subclasses say
 
-    async def _boot(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _boot(self) -> None: ...
 
-    async def _handle(self, item: Any) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _handle(self, item: Any) -> None: ...
 
-    async def _retry(self, slot: Slot, retry: Retry) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _retry(self, slot: Slot, retry: Retry) -> None: ...
 
-    async def _stop_everything(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    async def _stop_everything(self) -> None: ...
 
-    def _child_ended(self, slot: Slot) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _child_ended(self, slot: Slot) -> None: ...
 
     def _child_started(self, slot: Slot) -> None:
         self._emit(ChildStarted, slot.path, slot.runs - 1)
