@@ -104,9 +104,7 @@ class Node:
         router = Router(
             Services(hub, directory, messages, self._writer, self.clock, metrics, now_ms), limits, timing
         )
-        pump = Pump(
-            messages, metrics, router.horizon, now_ms, int((timing.write_deadline_s + timing.skew_s) * 1000)
-        )
+        pump = Pump(messages, metrics, router.horizon, now_ms, timing.late_ms)
         parts = Parts(
             hub=hub,
             router=router,

@@ -52,6 +52,11 @@ def floor_id(at_ms: int) -> MessageId:
     return MessageId(max(0, at_ms).to_bytes(6, "big") + bytes(10))
 
 
+def before(message: MessageId) -> MessageId:
+    """Return the greatest id that is smaller than `message`."""
+    return MessageId((int.from_bytes(message, "big") - 1).to_bytes(ID_BYTES, "big"))
+
+
 class HybridClock:
     """Makes message ids that never run backwards, whatever the wall clock does.
 

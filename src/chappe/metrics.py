@@ -40,7 +40,9 @@ class Metrics:
         self.notes_dropped = self._counter(
             "chappe_notes_dropped", "Typing and presence dropped for want of room."
         )
-        self.overflows = self._counter("chappe_live_overflows", "Live queues that overflowed into a re-read.")
+        self.overflows = self._counter(
+            "chappe_live_overflows", "Inboxes read again: a live queue overflowed, or a write was in doubt."
+        )
         self.watermarks_dropped = self._counter(
             "chappe_watermarks_dropped", "Receipts dropped for want of room."
         )

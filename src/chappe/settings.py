@@ -109,6 +109,11 @@ class Timing(_Section):
     drain_s: PositiveFloat = 10.0
     goaway_spread_s: PositiveFloat = 5.0
 
+    @property
+    def late_ms(self) -> int:
+        """W + S in milliseconds: how far behind the present every cursor stays."""
+        return int((self.write_deadline_s + self.skew_s) * 1000)
+
 
 class Accounts(_Section):
     """Registration and sign-in."""

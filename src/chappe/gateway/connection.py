@@ -145,18 +145,16 @@ class Connection:
         ):
             await self.reader_wakeup.wait()
 
-    def offer(self, row: InboxRow) -> bool:
-        """Hand over a row that was just stored for this device. Return False when that made the queue overflow."""
+    def offer(self, row: InboxRow) -> None:
+        """Hand over a row that was just stored for this device; one too many makes the pump read the inbox again."""
         live = self.live
-        has_room = len(live) < self._limits.live_events
-        if has_room:
+        if len(live) < self._limits.live_events:
             live.append(row)
             self.pump_wakeup.set()
         else:
             first = min(row.id, *(waiting.id for waiting in live))
             live.clear()
             self.read_again(first)
-        return has_room
 
     def read_again(self, first: MessageId) -> None:
         """Make the pump read the inbox again, from this id on."""

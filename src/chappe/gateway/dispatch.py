@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from ..errors import StoreUnavailable
 from ..metrics import Metrics
-from ..protocol.codes import CloseCode, ErrorCode, RequestError
+from ..protocol.codes import CloseCode, RequestError
 from ..protocol.frames import (
     Ack,
     Call,
@@ -39,6 +39,7 @@ from ..settings import Settings
 from .calls import Caller, Calls
 from .connection import Connection
 from .hub import Hub
+from .refusals import refuse, store_away
 from .requests import Requests
 from .router import Router
 from .signin import SignIn
@@ -110,11 +111,9 @@ class Dispatch:
         try:
             await work
         except RequestError as refusal:
-            self._parts.metrics.errors.labels(refusal.code).inc()
-            connection.post(Error(refusal.code, refusal.message, retry_after_ms=refusal.retry_after_ms))
+            refuse(connection, self._parts.metrics, refusal)
         except StoreUnavailable:
-            self._parts.metrics.store_failures.labels("directory").inc()
-            connection.post(Error(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again."))
+            refuse(connection, self._parts.metrics, store_away(self._parts.metrics, "directory"))
 
     async def _ping(self, connection: Connection, ping: Ping) -> None:
         cursor = connection.cursor(self._parts.router.horizon())
@@ -135,7 +134,7 @@ class Dispatch:
         try:
             connection.spend("calls", self._limits.calls_burst, self._limits.calls_per_s)
         except RequestError as refusal:
-            self._parts.requests.refuse(connection, call.rid, refusal)
+            refuse(connection, self._parts.metrics, refusal, rid=call.rid)
         else:
             self._parts.requests.start(connection, call.rid, self._parts.calls.handle, caller, call)
 
@@ -163,7 +162,7 @@ class Dispatch:
         except StoreUnavailable:
             connection.close(CloseCode.OVERLOADED, "The store is away; try again.")
             return
-        if connection.closing is not None:
+        if connection.is_over:
             return
         # No cursor of ours is ever newer than this; one that is must not make the device miss anything.
         start = min(start, parts.router.horizon())

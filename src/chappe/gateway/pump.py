@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import trio
 
-from ..ids import MessageId, floor_id
+from ..ids import MessageId, before, floor_id
 from ..metrics import Metrics
 from ..ports import MessageStore
 from ..protocol.frames import Drained
@@ -51,7 +51,7 @@ class Pump:
             if connection.lost is not None:
                 first, connection.lost = connection.lost, None
                 self._metrics.overflows.inc()
-                seen |= await self._catch_up(connection, _before(first))
+                seen |= await self._catch_up(connection, before(first))
                 seen_until = trio.current_time() + self._late_ms / 1000
             elif connection.live:
                 if seen and trio.current_time() > seen_until:
@@ -104,7 +104,3 @@ class Pump:
                 connection.safe = max(connection.safe, horizon)
                 return seen
             after = rows[-1].id
-
-
-def _before(message: MessageId) -> MessageId:
-    return MessageId((int.from_bytes(message, "big") - 1).to_bytes(16, "big"))

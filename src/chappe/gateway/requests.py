@@ -18,8 +18,9 @@ from supervisors import DynamicSupervisor, NotRunning, Restart, TooManyChildren,
 from ..errors import Missing, Stale, StoreUnavailable, Taken
 from ..metrics import Metrics
 from ..protocol.codes import ErrorCode, RequestError
-from ..protocol.frames import Error, Result
+from ..protocol.frames import Result
 from .connection import Connection
+from .refusals import refuse, store_away
 
 Ts = TypeVarTuple("Ts")
 
@@ -44,21 +45,19 @@ class Requests:
         try:
             self._pool().start_child_nowait(child(answer, restart=Restart.TEMPORARY))
         except (TooManyChildren, NotRunning):
-            self.refuse(
-                connection, rid, RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later.")
-            )
-
-    def refuse(self, connection: Connection, rid: int, refusal: RequestError) -> None:
-        """Answer with an error."""
-        self._metrics.errors.labels(refusal.code).inc()
-        connection.post(Error(refusal.code, refusal.message, rid, retry_after_ms=refusal.retry_after_ms))
+            overloaded = RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later.")
+            refuse(connection, self._metrics, overloaded, rid=rid)
 
     async def _answer(
         self, connection: Connection, rid: int, handler: Callable[[], Awaitable[Struct]]
     ) -> None:
-        refusal = RequestError(ErrorCode.INTERNAL, "Something broke here; it was reported.")
+        refusal: RequestError | None = RequestError(
+            ErrorCode.INTERNAL, "Something broke here; it was reported."
+        )
         try:
             result = await handler()
+            connection.post(Result(rid, msgspec.Raw(msgspec.msgpack.encode(result))))
+            refusal = None
         except RequestError as error:
             refusal = error
         except Taken as error:
@@ -68,12 +67,7 @@ class Requests:
         except Missing as error:
             refusal = RequestError(ErrorCode.NOT_FOUND, str(error))
         except StoreUnavailable:
-            self._metrics.store_failures.labels("request").inc()
-            refusal = RequestError(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again.")
-        except BaseException:
-            self.refuse(connection, rid, refusal)
-            raise
-        else:
-            connection.post(Result(rid, msgspec.Raw(msgspec.msgpack.encode(result))))
-            return
-        self.refuse(connection, rid, refusal)
+            refusal = store_away(self._metrics, "request")
+        finally:
+            if refusal is not None:
+                refuse(connection, self._metrics, refusal, rid=rid)

@@ -14,9 +14,9 @@ from functools import partial
 import msgspec
 import trio
 
-from ..domain.messages import InboxRow, StoredMessage, Watermark
+from ..domain.messages import InboxRow, LogRow, StoredMessage, Watermark
 from ..errors import StoreUnavailable
-from ..ids import Cid, ConversationId, DeviceId, HybridClock, MessageId, floor_id
+from ..ids import Cid, ConversationId, DeviceId, HybridClock, MessageId, before, floor_id
 from ..metrics import Metrics
 from ..ports import MessageStore
 from ..protocol import codec
@@ -27,6 +27,7 @@ from ..workers.log_writer import Doubt, Group, LogWriter, Outcome
 from .connection import Connection
 from .directory import Audience, Directory
 from .hub import Hub
+from .refusals import refuse, store_away
 
 REMEMBERED_SENDS = 100_000
 
@@ -64,7 +65,7 @@ class Router:
         self._metrics = services.metrics
         self._now_ms = services.now_ms
         self._limits = limits
-        self._late_ms = int((timing.write_deadline_s + timing.skew_s) * 1000)
+        self._late_ms = timing.late_ms
         self._tries: OrderedDict[tuple[DeviceId, Cid], _Try] = OrderedDict()
         self._writer.on_marks = self._marked
         self._writer.on_resolved = self._resolved
@@ -73,7 +74,7 @@ class Router:
         """Return up to where every inbox is complete: nothing stored from now on has a smaller id."""
         horizon = floor_id(self._now_ms() - self._late_ms)
         oldest = self._writer.oldest()
-        return horizon if oldest is None or horizon < oldest else oldest_before(oldest)
+        return horizon if oldest is None or horizon < oldest else before(oldest)
 
     async def send(self, connection: Connection, sends: Sequence[Send]) -> None:
         """Take in what came in one WebSocket message; every SEND gets its SENT or ERROR, now or when it is durable.
@@ -90,14 +91,9 @@ class Router:
                 if await self._is_new(connection, send):
                     accepted.append(send)
             except RequestError as refusal:
-                self._refuse(connection, send, refusal)
+                refuse(connection, self._metrics, refusal, cid=send.cid)
             except StoreUnavailable:
-                self._metrics.store_failures.labels("send").inc()
-                self._refuse(
-                    connection,
-                    send,
-                    RequestError(ErrorCode.STORE_UNAVAILABLE, "The store is away; try again."),
-                )
+                refuse(connection, self._metrics, store_away(self._metrics, "send"), cid=send.cid)
         if accepted:
             await self._writer.until_room()
             self._submit(connection, accepted)
@@ -146,18 +142,16 @@ class Router:
         Raises: `RequestError`, `StoreUnavailable`.
         """
         assert connection.device is not None
-        audience = self._directory.audience_nowait(send.conv)
-        if audience is None or connection.user not in audience.members:
-            audience = await self._audience(connection, send.conv)
+        audience = await self._audience(connection, send.conv)
         key = (connection.device, send.cid)
         earlier = self._tries.get(key)
-        fingerprint = hash((send.conv, send.kind, send.ref, send.body))
+        fingerprint = _fingerprint(send)
         if earlier is None and send.after is not None:
             if self._writer.is_in_doubt:
                 raise StoreUnavailable("An earlier write may still happen; this could be it.")
             row = await self._store.find(send.conv, connection.device, send.cid, send.after)
             if row is not None:
-                earlier = _Try(hash((row.conv, row.kind, row.ref, row.body)), row.id)
+                earlier = _Try(_fingerprint(row), row.id)
                 self._remember(key, earlier)
         if earlier is not None:
             if earlier.fingerprint != fingerprint:
@@ -192,18 +186,6 @@ class Router:
         self._tries[key] = made
         if len(self._tries) > REMEMBERED_SENDS:
             self._tries.popitem(last=False)
-
-    def _refuse(self, connection: Connection, send: Send, refusal: RequestError) -> None:
-        self._metrics.errors.labels(refusal.code).inc()
-        connection.post(
-            Error(
-                refusal.code,
-                refusal.message,
-                cid=send.cid,
-                retry_after_ms=refusal.retry_after_ms,
-                detail=msgspec.Raw(refusal.detail or b"\xc0"),
-            )
-        )
 
     async def _audience(self, connection: Connection, conv: ConversationId) -> Audience:
         audience = self._directory.audience_nowait(conv) or await self._directory.audience(conv)
@@ -273,6 +255,6 @@ class Router:
                 connection.note((Receipt, mark.conv, mark.user), note, keep=True)
 
 
-def oldest_before(message: MessageId) -> MessageId:
-    """Return the greatest id that is smaller than `message`."""
-    return MessageId((int.from_bytes(message, "big") - 1).to_bytes(16, "big"))
+def _fingerprint(message: Send | LogRow) -> int:
+    """Return what tells two messages of one cid apart, within this process."""
+    return hash((message.conv, message.kind, message.ref, message.body))

@@ -53,6 +53,7 @@ async def serve(
                 finally:
                     nursery.cancel_scope.cancel()
     finally:
+        connection.session.close()
         await trio.aclose_forcefully(stream)
     return int(connection.closing[0]) if connection.closing else code
 

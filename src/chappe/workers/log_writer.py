@@ -1,8 +1,8 @@
 """The log writer: coalesces what all connections want stored into few, large appends (group commit).
 
 The router hands it groups of messages and watermarks; while one append is on its way to the disk the next one fills
-up, so a batch is as large as the load makes it and nobody waits for a timer. Each group is settled when its own rows
-are durable. How to write them is the store's business, whom to tell is the router's.
+up, so a batch is as large as the load makes it and no message waits for a timer. Each group is settled when its own
+rows are durable. How to write them is the store's business, whom to tell is the router's.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class PresenceServer:
         """
         wanted = frozenset(users)
         granted = await self._grants(viewer, wanted)
-        if connection.closing is not None:
-            return
+        if connection.is_over:
+            return  # and was forgotten already: what is added now would stay for ever
         self.forget(connection)
         self._watched[connection] = (viewer, wanted)
         for user, (right, last_seen_ms) in granted.items():

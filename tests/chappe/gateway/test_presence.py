@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
+import msgspec
 import pytest
 import trio
 
 from chappe.app import Node
+from chappe.domain.accounts import Person as Known
 from chappe.domain.presence import Rights, rights
+from chappe.ids import UserId
 from chappe.protocol import calls
 from chappe.protocol.calls import Privacy, Settings
-from chappe.protocol.frames import Presence, Typing
+from chappe.protocol.frames import Call, Presence, Typing
+from chappe.stores.sql.users import SqlUserStore
 
 from .raw import Person, RawClient, signed_in
 
@@ -81,6 +87,29 @@ async def test_last_seen_is_kept_over_a_restart_of_the_watch(node: Node, alice: 
         second = await watch(a, bob)
         assert first == second
         assert first.last_seen is not None
+
+
+async def test_who_left_while_his_watch_was_read_is_not_kept(
+    node: Node, alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = trio.Event()
+    real = SqlUserStore.people
+
+    async def slow(self: SqlUserStore, users: Collection[UserId]) -> dict[UserId, Known]:
+        await store.wait()
+        return await real(self, users)
+
+    monkeypatch.setattr(SqlUserStore, "people", slow)
+    async with signed_in(node, alice) as a:
+        args = msgspec.Raw(msgspec.msgpack.encode(calls.WatchPresence([bob.user])))
+        await a.send(Call(1, "presence.watch", args))
+        await trio.testing.wait_all_tasks_blocked()
+    await node.hub.emptied()
+    store.set()
+    monkeypatch.undo()
+    while node._pools["requests"].count_children().active:
+        await trio.testing.wait_all_tasks_blocked(0.01)
+    assert (node._presence._watched, node._presence._watchers) == ({}, {})
 
 
 async def test_typing_reaches_the_other_and_not_oneself(node: Node, alice: Person, bob: Person) -> None:
