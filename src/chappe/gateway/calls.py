@@ -14,7 +14,7 @@ import msgspec
 from msgspec import Struct
 
 from ..crypto import device_list, keys, primitives
-from ..domain.accounts import ContactRow, Direct
+from ..domain.accounts import Account, ContactRow, Direct
 from ..domain.names import checked_phone
 from ..ids import ConversationId, DeviceId, UserId, direct_conversation
 from ..ports import KeyStore, MessageStore, UserStore
@@ -98,20 +98,16 @@ class Calls:
         return await handler(caller, decoded)
 
     async def _devices_get(self, _caller: Caller, args: calls.UserRef) -> calls.DeviceList:
-        account = await self._users.account(args.user)
-        if account is None:
-            raise _no_such_account()
+        account = await self._account(args.user)
         return calls.DeviceList(account.user, account.account_key, account.device_list)
 
     async def _devices_update(self, caller: Caller, args: calls.UpdateDevices) -> calls.Nothing:
-        account = await self._users.account(caller.user)
-        if account is None:
-            raise _no_such_account()
+        account = await self._account(caller.user)
         new = verified_list(args.signed, account.account_key, account.list_version + 1)
         old = device_list.verify(account.device_list, account.account_key, 1)
-        named = {entry.device: entry.key for entry in new.entries}
+        named = {entry.device for entry in new.entries}
         had = {entry.device for entry in old.entries}
-        added, revoked = sorted(named.keys() - had), sorted(had - named.keys())
+        added, revoked = sorted(named - had), sorted(had - named)
         if len(named) > self._limits.devices_per_account:
             raise RequestError(
                 ErrorCode.FORBIDDEN, "This account has as many devices as it may; revoke one first."
@@ -168,9 +164,7 @@ class Calls:
         return calls.Bundles(await self._keys.claim(args.user, args.devices))
 
     async def _users_get(self, _caller: Caller, args: calls.UserRef) -> calls.Profile:
-        account = await self._users.account(args.user)
-        if account is None:
-            raise _no_such_account()
+        account = await self._account(args.user)
         return calls.Profile(account.user, account.username)
 
     async def _contacts_add(self, caller: Caller, args: calls.AddContact) -> calls.Contact:
@@ -204,8 +198,7 @@ class Calls:
         return calls.Contacts([calls.Contact(row.user, row.username, row.name, row.phone) for row in rows])
 
     async def _conversations_open(self, caller: Caller, args: calls.UserRef) -> calls.OpenedConversation:
-        if await self._users.account(args.user) is None:
-            raise _no_such_account()
+        await self._account(args.user)
         conv = direct_conversation(caller.user, args.user)
         await self._users.put_direct(Direct(conv, (caller.user, args.user)))
         return calls.OpenedConversation(conv)
@@ -241,6 +234,12 @@ class Calls:
         await self._users.put_settings(caller.user, args)
         await self._presence.refresh(caller.user)
         return calls.Nothing()
+
+    async def _account(self, user: UserId) -> Account:
+        account = await self._users.account(user)
+        if account is None:
+            raise _no_such_account()
+        return account
 
     async def _check_member(self, caller: Caller, conv: ConversationId) -> None:
         if caller.user not in (await self._directory.members(conv) or ()):

@@ -83,10 +83,10 @@ class SignIn:
         self._allow(address)
         now_ms = self._now_ms()
         phone = checked_phone(frame.phone)
-        device = Device(device_id(frame.device_key), frame.user, frame.device_key, "", now_ms)
+        device = device_id(frame.device_key)
         check_prekeys(frame.device_key, frame.prekeys)
         devices = verified_list(frame.device_list, frame.account_key, 1)
-        if devices.version != 1 or [entry.device for entry in devices.entries] != [device.device]:
+        if devices.version != 1 or [entry.device for entry in devices.entries] != [device]:
             raise RequestError(
                 ErrorCode.BAD_REQUEST, "The first device list holds this one device, in version 1."
             )
@@ -104,7 +104,7 @@ class SignIn:
             Registration(
                 phone=phone,
                 account=account,
-                device=Device(device.device, frame.user, device.key, devices.entries[0].name, now_ms),
+                device=Device(device, frame.user, frame.device_key, devices.entries[0].name, now_ms),
                 prekeys=frame.prekeys,
                 code_hash=_code_hash(phone, code),
                 attempts_left=self._accounts.code_attempts,
