@@ -29,6 +29,8 @@ crash too often, and stops them in reverse order. Nothing it started outlives it
     [0, 1, 2]
 """
 
+from .calls import CalledItself, CallTimedOut, NoServer, Ref, ServerDied, ServerRef
+from .current import cleanup_scope, current_pid, stop_requested, trap_stop
 from .dynamic import DynamicSupervisor
 from .errors import (
     AlreadyPresent,
@@ -40,6 +42,7 @@ from .errors import (
     NeverAcknowledged,
     NotFound,
     NotRunning,
+    NotSupervised,
     StartFailed,
     StartTimedOut,
     StillRestarting,
@@ -52,19 +55,45 @@ from .events import (
     ChildRestarting,
     ChildStarted,
     ChildStartFailed,
+    ChildStarting,
+    ChildStopping,
     ChildStuck,
     ChildTerminated,
     Event,
+    KeyGaveUp,
     Observer,
     Path,
+    RestartCounted,
     SupervisorGaveUp,
+    SupervisorStarted,
+    SupervisorStopping,
+    SupervisorTerminated,
 )
-from .exits import CrashReport, Reason
+from .exits import Cause, CrashReport, Reason
+from .groups import GroupMonitor, Joined, Left, MissedChanges, ProcessGroups
 from .intensity import Backoff
-from .lifecycle import supervisor_child
-from .slot import stop_requested, trap_stop
-from .spec import BRUTAL, INFINITY, AutoShutdown, ChildSpec, Restart, Strategy, child
+from .mailbox import Mailbox, MailboxFull, MailboxSpec, Overflow
+from .nesting import supervisor_child
+from .partition import PartitionSupervisor
+from .pid import Down, Monitor, Pid
+from .registry import AlreadyRegistered, Entry, Keys, NamedRef, Registry
+from .replies import Reply, ReplyError
+from .server import Server, run_server, server_child
+from .spec import (
+    BRUTAL,
+    INFINITY,
+    AutoShutdown,
+    ChildSpec,
+    OnError,
+    Policy,
+    Restart,
+    Strategy,
+    Template,
+    child,
+    template,
+)
 from .supervisor import Supervisor
+from .timers import Timer
 from .tree import ChildInfo, Counts, Node, StartedChild, Status
 
 __all__ = [
@@ -72,32 +101,67 @@ __all__ = [
     "INFINITY",
     "AlreadyPresent",
     "AlreadyRan",
+    "AlreadyRegistered",
     "AlreadyStarted",
     "AutoShutdown",
     "Backoff",
     "BadSpec",
+    "CallTimedOut",
+    "CalledItself",
+    "Cause",
     "ChildIgnored",
     "ChildInfo",
     "ChildRestarting",
     "ChildSpec",
     "ChildStartFailed",
     "ChildStarted",
+    "ChildStarting",
+    "ChildStopping",
     "ChildStuck",
     "ChildTerminated",
     "Counts",
     "CrashReport",
+    "Down",
     "DynamicSupervisor",
+    "Entry",
     "Event",
     "GaveUp",
+    "GroupMonitor",
     "Ignore",
+    "Joined",
+    "KeyGaveUp",
+    "Keys",
+    "Left",
+    "Mailbox",
+    "MailboxFull",
+    "MailboxSpec",
+    "MissedChanges",
+    "Monitor",
+    "NamedRef",
     "NeverAcknowledged",
+    "NoServer",
     "Node",
     "NotFound",
     "NotRunning",
+    "NotSupervised",
     "Observer",
+    "OnError",
+    "Overflow",
+    "PartitionSupervisor",
     "Path",
+    "Pid",
+    "Policy",
+    "ProcessGroups",
     "Reason",
+    "Ref",
+    "Registry",
+    "Reply",
+    "ReplyError",
     "Restart",
+    "RestartCounted",
+    "Server",
+    "ServerDied",
+    "ServerRef",
     "StartFailed",
     "StartTimedOut",
     "StartedChild",
@@ -108,9 +172,19 @@ __all__ = [
     "Supervisor",
     "SupervisorError",
     "SupervisorGaveUp",
+    "SupervisorStarted",
+    "SupervisorStopping",
+    "SupervisorTerminated",
+    "Template",
+    "Timer",
     "TooManyChildren",
     "child",
+    "cleanup_scope",
+    "current_pid",
+    "run_server",
+    "server_child",
     "stop_requested",
     "supervisor_child",
+    "template",
     "trap_stop",
 ]

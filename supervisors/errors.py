@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .exits import Cause
+
 
 class SupervisorError(Exception):
     """The root of them all."""
@@ -13,6 +18,10 @@ class BadSpec(SupervisorError, ValueError):
 
 class NotRunning(SupervisorError):
     """The supervisor has not started yet, is stopping, or has ended."""
+
+
+class NotSupervised(SupervisorError):
+    """Only a supervised child, or a task it started, can do this."""
 
 
 class AlreadyRan(SupervisorError):
@@ -28,7 +37,7 @@ class AlreadyStarted(SupervisorError):
 
 
 class AlreadyPresent(SupervisorError):
-    """A child of this id is there, but stopped: restart it or delete it first."""
+    """A child of this id is there, but stopped or between two starts: restart it, terminate it or delete it."""
 
 
 class StillRunning(SupervisorError):
@@ -64,13 +73,16 @@ class GaveUp(SupervisorError):
     """A supervisor saw more crashes than its intensity allows, and stopped all of its children.
 
     `is_shutdown` says how a supervisor above takes it: as OTP's exit reason `shutdown`, which is no crash to
-    a transient child, or as a crash.
+    a transient child, or as a crash. `because` is the end of the child that was one too many.
     """
 
-    def __init__(self, text: str, *, path: tuple[str, ...], is_shutdown: bool) -> None:
+    def __init__(
+        self, text: str, *, path: tuple[str, ...], is_shutdown: bool, because: Cause | None = None
+    ) -> None:
         super().__init__(text)
         self.path = path
         self.is_shutdown = is_shutdown
+        self.because = because
 
 
 class Ignore(Exception):

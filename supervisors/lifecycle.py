@@ -13,90 +13,68 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVarTuple
+from collections.abc import Callable, Collection
+from itertools import chain, islice
+from typing import Any, Self
 
 import trio
 
+from .checks import is_callable, require
 from .errors import AlreadyRan, GaveUp, NotFound, NotRunning
 from .events import (
-    ChildRestarting,
     ChildStarted,
+    ChildStarting,
+    ChildStopping,
     ChildStuck,
-    ChildTerminated,
-    Event,
     Observer,
     Path,
-    SupervisorGaveUp,
+    SupervisorStarted,
+    SupervisorStopping,
+    SupervisorTerminated,
 )
-from .exits import CrashReport, Exit, report_crash
-from .intensity import Backoff, Window
+from .exits import Cause, CrashReport, words_of
+from .flags import Flags
+from .restarts import Restarts, Retry
 from .slot import Slot, current_slot
-from .spec import INFINITY, ChildSpec, Restart
+from .spec import ChildSpec
+from .teller import Teller
 from .tree import ChildInfo, Counts, Node, Status
-
-Ts = TypeVarTuple("Ts")
-OnGiveUp = Literal["shutdown", "crash"]
-
-REPORTS_KEPT = 16
-"""Crash reports kept per supervisor; older ones have been seen by the observer or by nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Retry:
-    """A restart that waits. `is_counted` says that the crash it answers is in the window already."""
-
-    due_s: float
-    is_counted: bool
 
 
 class Lifecycle(ABC):
     """The common part of all supervisors. Subclasses say how to boot, handle, retry and stop."""
 
     __slots__ = (
+        "_cause",
         "_fatal",
         "_finished",
+        "_flags",
         "_has_run",
         "_home",
         "_inbox",
         "_is_open",
         "_nursery",
-        "_observer",
-        "_on_give_up",
-        "_random",
-        "_reports",
-        "_retries",
+        "_restarts",
         "_slots",
         "_stop_called",
+        "_teller",
         "_wake",
-        "_window",
-        "name",
     )
 
-    def __init__(
-        self,
-        *,
-        name: str,
-        window: Window,
-        on_give_up: OnGiveUp,
-        observer: Observer | None,
-        random: Callable[[], float],
-    ) -> None:
-        self.name = name
-        self._window = window
-        self._on_give_up: OnGiveUp = on_give_up
-        self._observer = observer
-        self._random = random
+    def __init__(self, flags: Flags, observer: Observer | None, random: Callable[[], float]) -> None:
+        require(observer is None or is_callable(observer), "An observer is a function of an event", observer)
+        require(is_callable(random), "random is a function without arguments", random)
+        self._flags = flags
+        self._teller = Teller(observer, self._die)
+        self._restarts = Restarts(self, flags, self._teller, random)
         self._slots: dict[str, Slot] = {}
-        self._inbox: list[Any] = []
-        self._retries: dict[Slot, Retry] = {}
+        self._inbox: deque[Any] = deque()
         self._wake: trio.Event | None = None
         self._finished: trio.Event | None = None
-        self._reports: deque[CrashReport] | None = None
         self._nursery: trio.Nursery | None = None
         self._home: Slot | None = None
         self._fatal: BaseException | None = None
+        self._cause: Cause | None = None
         self._has_run = False
         self._is_open = False
         self._stop_called = False
@@ -120,8 +98,8 @@ class Lifecycle(ABC):
         self._home = current_slot()
         if self._home is not None:
             self._home.nested += (self,)
-            if self._observer is None and isinstance(self._home.owner, Lifecycle):
-                self._observer = self._home.owner._observer
+            if self._teller.observer is None and isinstance(self._home.owner, Lifecycle):
+                self._teller.observer = self._home.owner._teller.observer
         try:
             failure = await self._live(task_status)
         finally:
@@ -152,28 +130,33 @@ class Lifecycle(ABC):
             await trio.lowlevel.checkpoint()
 
     @property
+    def name(self) -> str:
+        """The supervisor's name; in a tree the id of its child spec counts."""
+        return self._flags.name
+
+    @property
     def path(self) -> Path:
         """The supervisor's place in the tree, from the root."""
         if self._home is None:
             return (self.name,)
-        return self._home.path if self._home.spec.is_supervisor else (*self._home.path, self.name)
+        return self._home.path if self._home.spec.policy.is_supervisor else (*self._home.path, self.name)
 
     @property
     def crash_reports(self) -> tuple[CrashReport, ...]:
         """The last crashes of children of this supervisor, oldest first."""
-        return tuple(self._reports or ())
+        return self._teller.reports
 
     def which_children(self) -> list[ChildInfo]:
         """Return all children, newest first."""
         return [
-            ChildInfo(slot.id, slot.status, slot.spec.is_supervisor)
+            ChildInfo(slot.id, slot.status, slot.spec.policy.is_supervisor)
             for slot in reversed(self._slots.values())
         ]
 
     def count_children(self) -> Counts:
         """Return how many children there are."""
         slots = self._slots.values()
-        supervisors = sum(slot.spec.is_supervisor for slot in slots)
+        supervisors = sum(slot.spec.policy.is_supervisor for slot in slots)
         return Counts(len(slots), sum(slot.is_alive for slot in slots), supervisors, len(slots) - supervisors)
 
     def get_childspec(self, id: str) -> ChildSpec:  # noqa: A002 - OTP's word
@@ -183,10 +166,24 @@ class Lifecycle(ABC):
         """
         return self._find(id).spec
 
-    def snapshot(self) -> Node:
-        """Return the whole tree from here down, as it is at this moment."""
-        nodes = tuple(_node_of(slot) for slot in self._slots.values())
-        return Node(self.name, True, Status.STOPPED if self._nursery is None else Status.RUNNING, 0, nodes)
+    def snapshot(self, *, most_children: int | None = None) -> Node:
+        """Return the whole tree from here down, as it is at this moment.
+
+        With `most_children` at most so many are shown of each node: those that do not run as they should before
+        the others, all in start order.
+        """
+        now = trio.current_time()
+        slots = _worth_seeing(self._slots.values(), most_children)
+        crashes = {report.path[-1]: report.error for report in self._teller.reports}
+        return Node(
+            name=self.name,
+            is_supervisor=True,
+            status=Status.STOPPED if self._nursery is None else Status.RUNNING,
+            restarts=0,
+            children=tuple(_node_of(slot, now, crashes, most_children) for slot in slots),
+            hidden=len(self._slots) - len(slots),
+            headroom=self._restarts.headroom(now),
+        )
 
     # What subclasses say
 
@@ -200,13 +197,27 @@ class Lifecycle(ABC):
     async def _retry(self, slot: Slot, retry: Retry) -> None: ...
 
     @abstractmethod
-    async def _stop_everything(self) -> None: ...
+    async def _stop_everything(self, because: Cause) -> None: ...
 
     @abstractmethod
     def _child_ended(self, slot: Slot) -> None: ...
 
+    # What slots tell
+
+    def _child_starting(self, slot: Slot) -> None:
+        if self._teller.observer is not None:
+            self._teller.emit(ChildStarting, slot.path)
+
     def _child_started(self, slot: Slot) -> None:
-        self._emit(ChildStarted, slot.path, slot.runs - 1)
+        if self._teller.observer is not None:
+            self._teller.emit(ChildStarted, slot.path, slot.runs - 1)
+
+    def _child_stopping(self, slot: Slot) -> None:
+        if self._teller.observer is not None and slot.because is not None:
+            self._teller.emit(ChildStopping, slot.path, slot.because)
+
+    def _child_stuck(self, slot: Slot) -> None:
+        self._teller.emit(ChildStuck, slot.path, slot.frame())
 
     # The body and the way down
 
@@ -219,6 +230,7 @@ class Lifecycle(ABC):
                 self._close()
             try:
                 await self._boot()
+                self._teller.emit(SupervisorStarted, self.path, self._flags.intensity, self._flags.period_s)
                 task_status.started(self)
                 await self._serve()
             except trio.Cancelled:
@@ -228,11 +240,37 @@ class Lifecycle(ABC):
             self._close()
             try:
                 with trio.CancelScope(shield=True):
-                    await self._stop_everything()
+                    await self._go_down(nursery, self._fatal or failure)
             except BaseException:  # a second Ctrl-C: no more patience, but nobody is left behind either
                 self._hurry()
                 raise
+        self._teller.emit(SupervisorTerminated, self.path)
         return self._fatal or failure
+
+    async def _go_down(self, nursery: trio.Nursery, failure: BaseException | None) -> None:
+        because = self._why_stopping(failure)
+        self._teller.emit(SupervisorStopping, self.path, because)
+        all_gone = trio.CancelScope(shield=True, deadline=trio.current_time() + self._flags.shutdown)
+        if self._flags.shutdown < float("inf"):
+            nursery.start_soon(self._hurry_after, all_gone)
+        await self._stop_everything(Cause(f"stopped with {'/'.join(self.path)}", because))
+        all_gone.cancel()
+
+    async def _hurry_after(self, all_gone: trio.CancelScope) -> None:
+        with all_gone:
+            await trio.sleep_forever()
+        self._hurry()  # which does nothing if all are gone
+
+    def _why_stopping(self, failure: BaseException | None) -> Cause:
+        if self._home is not None and self._home.because is not None:
+            return Cause(f"it was {self._home.because.text}", self._home.because.because)
+        if isinstance(failure, GaveUp):
+            return Cause("it gave up", failure.because)
+        if failure is not None:
+            return Cause(f"it failed with {words_of(failure)}")
+        if self._cause is not None:
+            return self._cause
+        return Cause("stop() was called" if self._stop_called else "it was cancelled")
 
     async def _serve(self) -> None:
         while True:
@@ -241,21 +279,18 @@ class Lifecycle(ABC):
                 await trio.lowlevel.checkpoint()
             else:
                 await self._wait()
+            # What came before a restart goes first, and a restart that this leads to is not due yet.
+            due = self._restarts.due(trio.current_time())
             for _ in range(len(self._inbox)):
-                await self._handle(self._inbox.pop(0))
+                await self._handle(self._inbox.popleft())
                 await trio.lowlevel.checkpoint_if_cancelled()  # what was handled may have been the end
-            now = trio.current_time()
-            for slot, retry in sorted(self._retries.items(), key=lambda item: item[1].due_s):
-                if retry.due_s <= now and self._retries.get(slot) is retry:
-                    del self._retries[slot]
+            for slot, retry in due:
+                if self._restarts.take(slot, retry):
                     await self._retry(slot, retry)
 
     async def _wait(self) -> None:
         self._wake = trio.Event()
-        if not self._retries:
-            await self._wake.wait()
-            return
-        with trio.move_on_at(min(retry.due_s for retry in self._retries.values())):
+        with trio.move_on_at(self._restarts.next_due_s()):
             await self._wake.wait()
 
     def _post(self, item: Any) -> None:
@@ -263,8 +298,9 @@ class Lifecycle(ABC):
         if self._wake is not None:
             self._wake.set()
 
-    def _close(self) -> None:
+    def _close(self, cause: Cause | None = None) -> None:
         """Accept nothing new, and leave the body for the way down."""
+        self._cause = self._cause or cause
         self._is_open = False
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
@@ -279,67 +315,12 @@ class Lifecycle(ABC):
         self._fatal = self._fatal or error
         self._close()
 
-    # Restarts
-
-    def _count_restart(self, slot: Slot, exit_: Exit | None) -> None:
-        """Count a restart of `slot`, which ended with `exit_` or, if that is None, failed to start.
-
-        Raises: `GaveUp`.
-        """
-        self._window = self._window.counted(trio.current_time())
-        gives_up = self._window.is_exceeded
-        if exit_ is not None:
-            self._report_end(slot, exit_, will_restart=not gives_up)
-        if not gives_up:
-            return
-        slot.status = Status.STOPPED
-        intensity, period_s = self._window.intensity, self._window.period_s
-        self._emit(SupervisorGaveUp, self.path, slot.id, intensity, period_s)
-        last = next(
-            (report.error for report in reversed(self.crash_reports) if report.path == slot.path), "done"
-        )
-        text = f"Supervisor {'/'.join(self.path)} gave up after {intensity} restarts in {period_s:g} s"
-        text += f": {slot.id} ended again ({last})."
-        gave_up = GaveUp(text, path=self.path, is_shutdown=self._on_give_up == "shutdown")
-        raise gave_up from (exit_.error if exit_ is not None else None)
-
-    def _plan_retry(self, slot: Slot, *, is_counted: bool, ran_s: float = 0.0) -> None:
-        """Let `slot` wait for its next start, as its backoff says; without one it is due at once."""
-        backoff: Backoff | None = slot.spec.backoff
-        if backoff is not None and ran_s >= backoff.most_s:
-            slot.failures = 0
-        slot.failures += 1
-        delay_s = 0.0 if backoff is None else backoff.delay_s(slot.failures, self._random())
-        slot.status = Status.RESTARTING
-        self._retries[slot] = Retry(trio.current_time() + delay_s, is_counted)
-        self._emit(ChildRestarting, slot.path, delay_s, slot.failures)
+    def _plan_retry(self, slot: Slot, *, is_counted: bool) -> None:
+        self._restarts.plan(slot, is_counted=is_counted)
         if self._wake is not None:
             self._wake.set()
 
-    # Telling
-
-    def _emit(self, kind: Callable[[*Ts], Event], *facts: *Ts) -> None:
-        if self._observer is None:
-            return
-        try:
-            self._observer(kind(*facts))
-        except Exception as error:  # noqa: BLE001 - an observer's bug ends the supervisor, but in order
-            self._observer = None
-            self._die(error)
-
-    def _report_end(self, slot: Slot, exit_: Exit, *, will_restart: bool) -> None:
-        report = None if exit_.error is None else self._report(slot, exit_.error)
-        self._emit(ChildTerminated, slot.path, exit_.reason, will_restart, report)
-
-    def _report(self, slot: Slot, error: BaseException) -> CrashReport:
-        report = report_crash(slot.path, error, trio.current_time())
-        if self._reports is None:
-            self._reports = deque(maxlen=REPORTS_KEPT)
-        self._reports.append(report)
-        return report
-
-    def _report_stuck(self, slot: Slot) -> None:
-        self._emit(ChildStuck, slot.path, slot.frame())
+    # Small things
 
     def _find(self, id_: str) -> Slot:
         try:
@@ -347,51 +328,53 @@ class Lifecycle(ABC):
         except KeyError:
             raise NotFound(f"Supervisor {'/'.join(self.path)} has no child {id_!r}.") from None
 
+    def _slot_at(self, path: Path) -> Slot:
+        """Return the slot at a path that begins below this supervisor.
+
+        Raises: `NotFound`.
+        """
+        slot, whole = self._find(path[0]), (*self.path, *path)
+        while slot.path != whole:
+            places = [place for place in slot.nested if isinstance(place, Lifecycle)]
+            # One that runs in a worker's own code has a name in the path, before its children's ids.
+            above = [place for place in places if whole[: len(place.path)] == place.path != whole]
+            inner = [place._slots.get(whole[len(place.path)]) for place in above]
+            found = next((other for other in inner if other is not None), None)
+            if found is None:
+                raise NotFound(f"{'/'.join(slot.path)} has no child {'/'.join(whole[len(slot.path) :])!r}.")
+            slot = found
+        return slot
+
     def _running_nursery(self) -> trio.Nursery:
         if self._nursery is None or not self._is_open:
             raise NotRunning(f"Supervisor {self.name!r} is not running.")
         return self._nursery
 
 
-def supervisor_child(  # noqa: PLR0913 - these are the fields of OTP's child spec
-    factory: Callable[[], Lifecycle],
-    *,
-    id: str,  # noqa: A002 - OTP's word
-    restart: Restart = Restart.PERMANENT,
-    shutdown: float = INFINITY,
-    backoff: Backoff | None = None,
-    significant: bool = False,
-    start_timeout_s: float | None = None,
-) -> ChildSpec:
-    """Describe a child that is a supervisor. Each start calls `factory`, since a supervisor instance runs
-    once.
+def _worth_seeing(slots: Collection[Slot], most: int | None) -> Collection[Slot]:
+    if most is None or len(slots) <= most:
+        return slots
+    odd = [slot for slot in slots if slot.status is not Status.RUNNING or slot.failures or slot.is_stuck]
+    # A dict, for it keeps the order: the odd ones first, then the oldest.
+    chosen = set(islice(dict.fromkeys(chain(odd, slots)), most))
+    return [slot for slot in slots if slot in chosen]
 
-    When its shutdown time is over (by default never) everything under it is cancelled at once.
 
-    Raises: `BadSpec`.
-    """
-    return ChildSpec(
-        fn=_run_supervisor,
-        args=(factory,),
-        id=id,
-        restart=restart,
-        shutdown=shutdown,
-        backoff=backoff,
-        significant=significant,
-        start_timeout_s=start_timeout_s,
-        acknowledges=True,
-        is_supervisor=True,
+def _node_of(slot: Slot, now: float, crashes: dict[str, str], most_children: int | None) -> Node:
+    nested = [supervisor.snapshot(most_children=most_children) for supervisor in slot.nested]
+    is_supervisor = slot.spec.policy.is_supervisor
+    # A child that is a supervisor is drawn as one node with it.
+    children = tuple(node for inner in nested for node in inner.children) if is_supervisor else tuple(nested)
+    return Node(
+        name=slot.id,
+        is_supervisor=is_supervisor,
+        status=slot.status,
+        restarts=max(0, slot.runs - 1),
+        children=children,
+        hidden=sum(inner.hidden for inner in nested) if is_supervisor else 0,
+        running_s=now - slot.started_at_s if slot.is_alive else None,
+        headroom=nested[0].headroom if is_supervisor and nested else None,
+        mailbox=None if slot.mailbox is None else slot.mailbox.depth,
+        is_stuck=slot.is_stuck,
+        last_crash=crashes.get(slot.id, ""),
     )
-
-
-async def _run_supervisor(
-    factory: Callable[[], Lifecycle], *, task_status: trio.TaskStatus[Lifecycle]
-) -> None:
-    await factory().run(task_status=task_status)
-
-
-def _node_of(slot: Slot) -> Node:
-    nested = tuple(supervisor.snapshot() for supervisor in slot.nested)
-    if slot.spec.is_supervisor:
-        nested = tuple(node for supervisor in nested for node in supervisor.children)
-    return Node(slot.id, slot.spec.is_supervisor, slot.status, max(0, slot.runs - 1), nested)

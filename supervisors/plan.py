@@ -6,12 +6,13 @@ Source: `do_restart`, `restart`, `restart_multiple_children` and `do_auto_shutdo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import dropwhile
 
-from .exits import Reason
-from .spec import AutoShutdown, Restart, Strategy
+from .exits import Exit, Reason, leaves_of
+from .spec import AutoShutdown, OnError, Policy, Restart, Strategy
 
 
 class Fate(Enum):
@@ -20,21 +21,32 @@ class Fate(Enum):
     RESTART = "restart"
     KEEP = "keep"
     DROP = "drop"
+    GIVE_UP = "give_up"
     ESCALATE = "escalate"
 
 
 _ORDERLY = {Reason.NORMAL, Reason.SHUTDOWN}
+_GRAVEST_FIRST = ((OnError.GIVE_UP, Fate.GIVE_UP), (OnError.RESTART, Fate.RESTART))
 
 
-def fate(restart: Restart, reason: Reason) -> Fate:
-    """Return what becomes of a child with this restart policy that ended for this reason."""
-    if reason is Reason.ESCALATED:
+def fate(policy: Policy, exit_: Exit) -> Fate:
+    """Return what becomes of a child with this policy that ended like this."""
+    if exit_.reason is Reason.ESCALATED:
         return Fate.ESCALATE
-    if restart is Restart.TEMPORARY:
-        return Fate.DROP
-    if restart is Restart.TRANSIENT and reason in _ORDERLY:
-        return Fate.KEEP
-    return Fate.RESTART
+    for_good = Fate.DROP if policy.restart is Restart.TEMPORARY else Fate.KEEP
+    if policy.errors and exit_.reason is Reason.CRASHED and exit_.error is not None:
+        judgements = {_judge(policy, leaf) for leaf in leaves_of(exit_.error)}
+        return next((what for rule, what in _GRAVEST_FIRST if rule in judgements), for_good)
+    if policy.restart is Restart.PERMANENT:
+        return Fate.RESTART
+    if policy.restart is Restart.TRANSIENT and exit_.reason not in _ORDERLY:
+        return Fate.RESTART
+    return for_good
+
+
+def _judge(policy: Policy, leaf: BaseException) -> OnError:
+    default = OnError.STOP if policy.restart is Restart.TEMPORARY else OnError.RESTART
+    return next((rule for kind, rule in policy.errors if isinstance(leaf, kind)), default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +58,7 @@ class Plan:
     start: tuple[str, ...]
 
 
-def restart_plan(strategy: Strategy, children: Sequence[tuple[str, Restart]], failed: str) -> Plan:
+def restart_plan(strategy: Strategy, children: Iterable[tuple[str, Restart]], failed: str) -> Plan:
     """Plan the restart of `failed`; `children` are all ids with their policies, in start order.
 
     Temporary siblings are stopped and forgotten. All others of the group start, even those that had been
@@ -54,18 +66,16 @@ def restart_plan(strategy: Strategy, children: Sequence[tuple[str, Restart]], fa
     """
     match strategy:
         case Strategy.ONE_FOR_ONE:
-            group = [(id_, policy) for id_, policy in children if id_ == failed]
+            return Plan(stop=(), drop=(), start=(failed,))
         case Strategy.ONE_FOR_ALL:
             group = list(children)
         case Strategy.REST_FOR_ONE:
-            first = next(index for index, (id_, _) in enumerate(children) if id_ == failed)
-            group = list(children[first:])
+            group = list(dropwhile(lambda entry: entry[0] != failed, children))
     siblings = [(id_, policy) for id_, policy in group if id_ != failed]
-    drop = tuple(id_ for id_, policy in siblings if policy is Restart.TEMPORARY)
     return Plan(
         stop=tuple(id_ for id_, _ in reversed(siblings)),
-        drop=drop,
-        start=tuple(id_ for id_, _ in group if id_ not in drop),
+        drop=tuple(id_ for id_, policy in siblings if policy is Restart.TEMPORARY),
+        start=tuple(id_ for id_, policy in group if id_ == failed or policy is not Restart.TEMPORARY),
     )
 
 

@@ -11,22 +11,23 @@ alternative, cancelling all at once as a nursery does, takes the store away from
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import trio
 
 from .errors import NeverAcknowledged, StartTimedOut
 from .events import Path
-from .exits import Exit, Reason, reason_of
+from .exits import Cause, Exit, Reason, reason_of
+from .pid import Pid
 from .spec import BRUTAL, ChildSpec
+from .stuck import STUCK_AFTER_S, innermost_frame
 from .tree import Node, Status
 
-STUCK_AFTER_S: Final = 1.0
-"""How long a cancelled child may run beyond its shutdown time before it is reported. Cancelled code needs a
-moment.
-"""
+if TYPE_CHECKING:
+    from .mailbox import Mailbox
 
 
 class Keeper(Protocol):
@@ -34,29 +35,38 @@ class Keeper(Protocol):
 
     @property
     def path(self) -> Path: ...
+    def _child_starting(self, slot: Slot) -> None: ...
     def _child_started(self, slot: Slot) -> None: ...
+    def _child_stopping(self, slot: Slot) -> None: ...
+    def _child_stuck(self, slot: Slot) -> None: ...
     def _child_ended(self, slot: Slot) -> None: ...
     def _hurry(self) -> None: ...
-    def snapshot(self) -> Node: ...
+    def snapshot(self, *, most_children: int | None = None) -> Node: ...
 
 
 class Slot:
     """One child of `owner`.
 
     `exit` is set when a run has ended and until the supervisor has read it; `has_started` says that some run
-    got as far as its acknowledgement.
+    got as far as its acknowledgement. `because` says why the run was stopped, if it was. `failures` counts those
+    in a row.
     """
 
     __slots__ = (
         "_changed",
+        "_cleanups",
         "_killed",
+        "_pid",
+        "_planted",
         "_scope",
         "_stop_event",
         "_task",
+        "because",
         "exit",
         "failures",
         "has_started",
         "id",
+        "is_stuck",
         "nested",
         "owner",
         "runs",
@@ -77,9 +87,14 @@ class Slot:
         self.failures = 0
         self.has_started = False
         self.started_at_s = 0.0
+        self.because: Cause | None = None
+        self.is_stuck = False
         self.nested: tuple[Keeper, ...] = ()
         self._changed: trio.Event | None = None
+        self._cleanups: list[trio.CancelScope] | None = None
         self._killed = False
+        self._pid: Pid | None = None
+        self._planted: BaseException | None = None
         self._scope: trio.CancelScope | None = None
         self._stop_event: trio.Event | None = None
         self._task: trio.lowlevel.Task | None = None
@@ -98,18 +113,26 @@ class Slot:
         """Start a run of the child in a task of its own, and return at once."""
         spec = self.spec
         scope = trio.CancelScope(shield=True)
-        if spec.start_timeout_s is not None:
-            scope.deadline = trio.current_time() + spec.start_timeout_s
-        if spec.backoff is not None:
-            self.started_at_s = trio.current_time()
         self._scope = scope
         self._killed = False
-        self.exit = self.value = None
+        self._planted = None
+        self.started_at_s = trio.current_time()
+        self.exit = self.value = self.because = None
         self.runs += 1
         self.status = Status.STARTING
-        spec.context.run(self._spawn, nursery, scope)
-        if not spec.acknowledges:
+        spec.context.run(
+            nursery.start_soon,  # type: ignore[arg-type] # mypy cannot pass one TypeVarTuple through another
+            self._run,
+            scope,
+            name=self.id,
+        )
+        if not spec.policy.acknowledges:
             self._set_started()
+            return
+        self.owner._child_starting(self)
+        if spec.policy.start_timeout_s is not None:
+            scope.deadline = self.started_at_s + spec.policy.start_timeout_s
+            nursery.start_soon(self._watch_start, scope, spec.policy.start_timeout_s)
 
     async def settled(self) -> None:
         """Wait until the child has acknowledged its start or ended."""
@@ -121,10 +144,12 @@ class Slot:
         while self._scope is not None:
             await self._change()
 
-    def ask_to_stop(self) -> None:
+    def ask_to_stop(self, because: Cause) -> None:
         """Begin a stop: ask a child that listens, cancel any other."""
         self.status = Status.STOPPING
-        if self.spec.shutdown <= BRUTAL:
+        self.because = because
+        self.owner._child_stopping(self)
+        if self.spec.policy.shutdown <= BRUTAL:
             self.kill()
         elif self._stop_event is not None:
             self._stop_event.set()
@@ -132,39 +157,84 @@ class Slot:
             self._scope.cancel()
 
     def kill(self) -> None:
-        """End the patience: cancel the child and everything that supervisors inside it still wait for."""
+        """End the patience with a child that was asked to stop."""
         if self._scope is not None:
             self.status = Status.STOPPING
-            self._killed = True
-            self._scope.cancel()
-            for supervisor in self.nested:
-                supervisor._hurry()
+            self.because = self.because or Cause("cut off at the end of its supervisor's patience")
+            self._lose_patience(self._scope)
 
-    async def stop(self, report_stuck: Callable[[Slot], None]) -> None:
+    async def stop(self, because: Cause) -> None:
         """Stop the child in its shutdown time; it is gone on return. To be called where nothing can cancel
         it.
         """
-        self.ask_to_stop()
-        with trio.move_on_after(self.spec.shutdown):
-            await self.gone()
+        self.ask_to_stop(because)
+        with trio.move_on_after(self.spec.policy.shutdown):
+            while self.is_alive and not self._killed:  # the time of a whole tree may be over sooner
+                await self._change()
         self.kill()
         with trio.move_on_after(STUCK_AFTER_S):
             await self.gone()
         if self.is_alive:
-            report_stuck(self)
+            self.report_stuck()
             await self.gone()
+
+    def crash(self, error: BaseException) -> None:
+        """Make the present run end with `error`, as if its own code had raised it where it waits."""
+        if self._scope is not None:
+            self._planted = error
+            self._scope.cancel()
+
+    def report_stuck(self) -> None:
+        """Say, once for each run, that the child should be gone by now, and is not."""
+        if not self.is_stuck:
+            self.is_stuck = True
+            self.owner._child_stuck(self)
+
+    def note_failure(self, calm_s: float) -> None:
+        """Count the end of a run as a failure in a row; one of `calm_s` seconds or more starts a new row."""
+        if trio.current_time() - self.started_at_s >= calm_s:
+            self.failures = 0
+        self.failures += 1
 
     def take_exit(self) -> Exit | None:
         """Return how the last run ended, once."""
         exit_, self.exit = self.exit, None
         return exit_
 
+    def pid(self) -> Pid:
+        """Return the identity of the present run."""
+        if self._pid is None:
+            self._pid = Pid(self.path)
+        return self._pid
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """The mailbox of the server that the present run is, if it is one."""
+        return None if self._pid is None else self._pid.mailbox
+
     def frame(self) -> str:
         """Return where the child is: file, line and function of the innermost frame that is not trio's."""
-        return "not running" if self._task is None else _innermost(self._task)
+        return "not running" if self._task is None else innermost_frame(self._task)
 
-    def _spawn(self, nursery: trio.Nursery, scope: trio.CancelScope) -> None:
-        nursery.start_soon(self._run, scope, name=self.id)
+    def trap_stop(self) -> trio.Event:
+        """Return the event by which the present run is asked to stop, instead of being cancelled."""
+        if self._stop_event is None:
+            self._stop_event = trio.Event()
+            if self.status is Status.STOPPING:
+                self._stop_event.set()
+        return self._stop_event
+
+    @contextmanager
+    def cleaning(self, scope: trio.CancelScope) -> Iterator[None]:
+        """Have `scope` cancelled when the patience with this run ends, at once if it has."""
+        if self._killed:
+            scope.cancel()
+        scopes = self._cleanups = [] if self._cleanups is None else self._cleanups
+        scopes.append(scope)
+        try:
+            yield
+        finally:
+            scopes.remove(scope)
 
     async def _run(self, scope: trio.CancelScope) -> None:
         _current.set(self)
@@ -172,7 +242,7 @@ class Slot:
         spec = self.spec
         try:
             with scope:
-                if spec.acknowledges:
+                if spec.policy.acknowledges:
                     await spec.fn(*spec.args, task_status=_TaskStatus(self))
                 else:
                     await spec.fn(*spec.args)
@@ -183,28 +253,37 @@ class Slot:
 
     def _end(self, exit_: Exit | None, scope: trio.CancelScope) -> None:
         if exit_ is None:
-            exit_ = self._quiet_exit(timed_out=scope.cancelled_caught)
+            exit_ = self._quiet_exit(timed_out=scope.cancel_called)
         elif exit_.reason is Reason.IGNORED and self.status is not Status.STARTING:
             exit_ = Exit(Reason.CRASHED, exit_.error)
         self.exit = exit_
-        self._scope = self._task = self._stop_event = None
+        self._scope = self._task = self._stop_event = self._cleanups = None
+        self.is_stuck = False
+        if self._pid is not None:
+            self._pid.end(exit_.reason)
+            self._pid = None
         self._notify()
         self.owner._child_ended(self)
 
     def _quiet_exit(self, *, timed_out: bool) -> Exit:
         if self.status is Status.STOPPING:
             return Exit(Reason.KILLED if self._killed else Reason.SHUTDOWN)
+        if self._planted is not None:
+            return Exit(reason_of(self._planted), self._planted)
         if self.status is Status.STARTING:
             if timed_out:
-                late = f"Child {self.id} did not acknowledge its start within {self.spec.start_timeout_s} s."
+                limit_s = self.spec.policy.start_timeout_s
+                late = f"Child {self.id} did not acknowledge its start within {limit_s:g} s."
                 return Exit(Reason.CRASHED, StartTimedOut(late))
             silent = f"Child {self.id} returned without calling task_status.started()."
             return Exit(Reason.CRASHED, NeverAcknowledged(silent))
-        return Exit(Reason.NORMAL)
+        # A supervisor that ended by itself did so by auto_shutdown or stop(): OTP's reason for that is `shutdown`.
+        return Exit(Reason.SHUTDOWN if self.spec.policy.is_supervisor else Reason.NORMAL)
 
     def _acknowledge(self, value: object) -> None:
-        if self.status is Status.STARTING and self._scope is not None:  # else it is being stopped: too late
-            self._scope.deadline = float("inf")
+        scope = self._scope
+        if self.status is Status.STARTING and scope is not None and not scope.cancel_called:  # else too late
+            scope.deadline = float("inf")
             self.value = value
             self._set_started()
 
@@ -224,12 +303,28 @@ class Slot:
             self._changed.set()
             self._changed = None
 
-    def _stop_asked(self) -> trio.Event:
-        if self._stop_event is None:
-            self._stop_event = trio.Event()
-            if self.status is Status.STOPPING:
-                self._stop_event.set()
-        return self._stop_event
+    def _lose_patience(self, scope: trio.CancelScope) -> None:
+        """Cancel the child, its clean-up, and everything that supervisors inside it wait for."""
+        self._killed = True
+        scope.cancel()
+        for cleanup in self._cleanups or ():
+            cleanup.cancel()
+        for supervisor in self.nested:
+            supervisor._hurry()
+        self._notify()
+
+    async def _watch_start(self, scope: trio.CancelScope, limit_s: float) -> None:
+        """Bound a start in time: its deadline cancels it, then it has its shutdown time, then it is stuck."""
+        patience_s = limit_s + self.spec.policy.shutdown
+        for after_s in (patience_s, STUCK_AFTER_S):
+            with trio.move_on_after(after_s):
+                await self.settled()
+            if self._scope is not scope or self.status is not Status.STARTING:
+                return
+            if self._killed:
+                self.report_stuck()
+            else:
+                self._lose_patience(scope)
 
 
 _current: ContextVar[Slot | None] = ContextVar("supervised_child", default=None)
@@ -238,26 +333,6 @@ _current: ContextVar[Slot | None] = ContextVar("supervised_child", default=None)
 def current_slot() -> Slot | None:
     """Return the slot of the child that the calling task belongs to."""
     return _current.get()
-
-
-def trap_stop() -> trio.Event:
-    """Make the calling child one that is asked before it is cancelled; return the event that is set when it
-    is asked.
-
-    This is OTP's `process_flag(trap_exit, true)`: it holds until the child ends. Having been asked, the child
-    has its shutdown time to return by itself. Outside any supervisor the event is never set.
-    """
-    slot = _current.get()
-    return trio.Event() if slot is None else slot._stop_asked()
-
-
-async def stop_requested() -> None:
-    """Wait until the supervisor asks this child to stop; from this call on it is asked before it is
-    cancelled.
-
-    See `trap_stop`. Any task of the child may wait here.
-    """
-    await trap_stop().wait()
 
 
 class _TaskStatus:
@@ -274,18 +349,3 @@ class _TaskStatus:
             raise RuntimeError("Call task_status.started() only once.")
         self._slot._acknowledge(value)
         self._slot = None
-
-
-def _innermost(task: trio.lowlevel.Task) -> str:
-    while True:
-        frames = list(task.iter_await_frames())
-        waits_for_nursery = any(frame.f_code.co_name == "_nested_child_finished" for frame, _ in frames)
-        inner = [child for nursery in task.child_nurseries for child in nursery.child_tasks]
-        if not (waits_for_nursery and inner):
-            break
-        task = min(inner, key=lambda child: child.name)
-    own = [
-        (frame, line) for frame, line in frames if not frame.f_globals.get("__name__", "").startswith("trio.")
-    ]
-    frame, line = (own or frames)[-1]
-    return f"{frame.f_code.co_filename}:{line} in {frame.f_code.co_qualname}"

@@ -11,13 +11,16 @@ from __future__ import annotations
 import contextvars
 import inspect
 import math
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Final, Protocol, TypeVarTuple, overload
+from functools import lru_cache
+from types import NoneType
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVarTuple, overload
 
 import trio
 
+from .checks import is_a, is_number, require
 from .errors import BadSpec
 from .intensity import Backoff
 
@@ -46,6 +49,14 @@ class Restart(Enum):
     TEMPORARY = "temporary"
 
 
+class OnError(Enum):
+    """What follows when a child dies of a certain exception: a restart, its end for good, or the supervisor's."""
+
+    RESTART = "restart"
+    STOP = "stop"
+    GIVE_UP = "give_up"
+
+
 class AutoShutdown(Enum):
     """Whether a supervisor ends when its significant children have ended by themselves."""
 
@@ -54,42 +65,61 @@ class AutoShutdown(Enum):
     ALL_SIGNIFICANT = "all_significant"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """A child's recipe. Make it with `child`, which checks the types of the arguments.
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What a supervisor does with a child: the same object for all children that are to be treated alike.
 
-    `context` holds the context variables as they were when the spec was made; each start gets a fresh copy,
-    so a restart sees what the first start saw. `acknowledges` says that `fn` takes a `task_status`.
+    `errors` are rules by exception, of which the first that fits counts; without one, `restart` decides.
+    `acknowledges` says that the child's function takes a `task_status`.
+
+    Raises: `BadSpec`.
     """
 
-    fn: Callable[..., Awaitable[object]] = field(repr=False)
-    args: tuple[Any, ...] = field(default=(), repr=False)
-    id: str | None = None
     restart: Restart = Restart.PERMANENT
     shutdown: float = 5.0
     backoff: Backoff | None = None
     significant: bool = False
     start_timeout_s: float | None = None
+    errors: tuple[tuple[type[BaseException], OnError], ...] = ()
     acknowledges: bool = False
     is_supervisor: bool = False
-    context: contextvars.Context = field(default_factory=contextvars.copy_context, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Refuse what cannot work.
-
-        Raises: `BadSpec`.
-        """
-        if not self.shutdown >= 0:
-            raise BadSpec(f"Child {self.id!r} needs a shutdown time of 0 s or more, not {self.shutdown!r}.")
+        require(is_a(self.restart, Restart), "A child's restart is one of Restart's members", self.restart)
+        require(is_number(self.shutdown, least=0), "A child's shutdown time is 0 s or more", self.shutdown)
+        require(
+            is_a(self.backoff, (Backoff, NoneType)), "A child's backoff is a Backoff or None", self.backoff
+        )
+        require(is_a(self.significant, bool), "significant is True or False", self.significant)
         if self.significant and self.restart is Restart.PERMANENT:
-            raise BadSpec(f"Child {self.id!r} cannot be significant and permanent: it never ends for good.")
-        if self.start_timeout_s is not None:
-            if not self.acknowledges:
-                raise BadSpec(
-                    f"Child {self.id!r} has a start time-out, so its function must take a task_status."
-                )
-            if not self.start_timeout_s > 0:
-                raise BadSpec(f"Child {self.id!r} needs a start time-out above 0 s.")
+            raise BadSpec("A permanent child cannot be significant: it never ends for good.")
+        limit_s = self.start_timeout_s
+        require(
+            limit_s is None or is_number(limit_s, above=0), "A child's start time-out is above 0 s", limit_s
+        )
+        if limit_s is not None and not self.acknowledges:
+            raise BadSpec("A child with a start time-out needs a function that takes a task_status.")
+        for kind, rule in self.errors:
+            is_rule = is_a(kind, type) and issubclass(kind, Exception) and is_a(rule, OnError)
+            require(is_rule, "on_error maps kinds of Exception to OnError's members", {kind: rule})
+
+
+class ChildSpec(NamedTuple):
+    """A child's recipe. Make it with `child`, which checks it, or with `supervisor_child`.
+
+    `context` holds the context variables as they were when the spec was made; each start gets a fresh copy,
+    so a restart sees what the first start saw. It is a tuple because pools make one per child, and a frozen
+    dataclass takes three times as long to make.
+    """
+
+    fn: Callable[..., Awaitable[object]]
+    args: tuple[Any, ...]
+    id: str | None
+    policy: Policy
+    context: contextvars.Context
+
+    def __repr__(self) -> str:  # arguments may be secret
+        return f"ChildSpec({name_of(self.fn)}, id={self.id!r}, {self.policy})"
 
 
 class _Acknowledging(Protocol[*Ts]):
@@ -108,6 +138,7 @@ def child(
     backoff: Backoff | None = None,
     significant: bool = False,
     start_timeout_s: float | None = None,
+    on_error: Mapping[type[Exception], OnError] | None = None,
 ) -> ChildSpec: ...
 @overload
 def child(
@@ -119,6 +150,7 @@ def child(
     backoff: Backoff | None = None,
     significant: bool = False,
     start_timeout_s: float | None = None,
+    on_error: Mapping[type[Exception], OnError] | None = None,
 ) -> ChildSpec: ...
 def child(  # noqa: PLR0913 - these are the fields of OTP's child spec
     fn: Callable[..., Awaitable[object]],
@@ -129,6 +161,7 @@ def child(  # noqa: PLR0913 - these are the fields of OTP's child spec
     backoff: Backoff | None = None,
     significant: bool = False,
     start_timeout_s: float | None = None,
+    on_error: Mapping[type[Exception], OnError] | None = None,
 ) -> ChildSpec:
     """Describe a child that runs `await fn(*args)`. Keyword arguments go through `functools.partial`.
 
@@ -141,19 +174,96 @@ def child(  # noqa: PLR0913 - these are the fields of OTP's child spec
     `stop_requested` is asked first and cancelled when its time is over; any other child is cancelled at once
     and has that time to clean up.
 
+    `on_error` decides by exception instead of by `restart`; the first kind that fits counts. Of a group each
+    leaf is judged, and the gravest judgement holds: to give up, to restart (also for a leaf that no rule
+    names, unless `restart` says otherwise), to stop.
+
     Raises: `BadSpec`.
     """
-    return ChildSpec(
-        fn=fn,
-        args=args,
-        id=id,
-        restart=restart,
-        shutdown=shutdown,
-        backoff=backoff,
-        significant=significant,
-        start_timeout_s=start_timeout_s,
-        acknowledges=_takes_task_status(fn),
-    )
+    rules = () if on_error is None else rules_of(on_error)
+    acknowledges = _takes_task_status(fn)
+    policy = policy_of(restart, shutdown, backoff, significant, start_timeout_s, rules, acknowledges)
+    return make_spec(fn, args, id, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class Template(Generic[*Ts]):
+    """A spec that lacks its arguments: called with them, it is a child's spec. Make it with `template`."""
+
+    _spec: ChildSpec
+
+    def __call__(self, *args: *Ts) -> ChildSpec:
+        """Return the spec of a child with these arguments."""
+        fn, _, id_, policy, context = self._spec
+        return ChildSpec(fn, args, id_, policy, context)
+
+
+@overload
+def template(
+    fn: Callable[[*Ts], Awaitable[object]],
+    *,
+    restart: Restart = Restart.TEMPORARY,
+    shutdown: float = 5.0,
+    backoff: Backoff | None = None,
+    start_timeout_s: float | None = None,
+    on_error: Mapping[type[Exception], OnError] | None = None,
+) -> Template[*Ts]: ...
+@overload
+def template(
+    fn: _Acknowledging[*Ts],
+    *,
+    restart: Restart = Restart.TEMPORARY,
+    shutdown: float = 5.0,
+    backoff: Backoff | None = None,
+    start_timeout_s: float | None = None,
+    on_error: Mapping[type[Exception], OnError] | None = None,
+) -> Template[*Ts]: ...
+def template(fn: Callable[..., Awaitable[object]], **options: Any) -> Template[*tuple[Any, ...]]:
+    """Describe the many children of a pool that differ by their arguments, as OTP's simple_one_for_one does.
+
+    `template(fn, ...)(*args)` is `child(fn, *args, ...)`, checked once and four times as fast. The context
+    variables are those of the moment when the template was made. Such children are temporary unless said
+    otherwise.
+
+    Raises: `BadSpec`.
+    """
+    options.setdefault("restart", Restart.TEMPORARY)
+    return Template(child(fn, **options))
+
+
+def rules_of(on_error: Mapping[type[Exception], OnError]) -> tuple[tuple[type[Exception], OnError], ...]:
+    """Return rules by exception as a policy has them.
+
+    Raises: `BadSpec`.
+    """
+    require(is_a(on_error, Mapping), "on_error maps kinds of Exception to OnError's members", on_error)
+    return tuple(on_error.items())
+
+
+def policy_of(*fields: Any) -> Policy:
+    """Return the policy with these fields, in their order; the same one for the same fields.
+
+    Raises: `BadSpec`.
+    """
+    try:
+        return _cached_policy(*fields)
+    except TypeError:  # a field that cannot be hashed is of a wrong type: let the policy say which
+        return Policy(*fields)
+
+
+_cached_policy = lru_cache(maxsize=256, typed=True)(Policy)  # typed: True would pass for 1
+
+
+def make_spec(
+    fn: Callable[..., Awaitable[object]], args: tuple[Any, ...], id_: str | None, policy: Policy
+) -> ChildSpec:
+    """Put a spec together in the present context.
+
+    Raises: `BadSpec`.
+    """
+    if id_ is not None and (not is_a(id_, str) or not id_):
+        raise BadSpec(f"A child's id is a string that is not empty, not {id_!r}.")
+    return ChildSpec(fn, args, id_, policy, contextvars.copy_context())
 
 
 def name_of(fn: Callable[..., object]) -> str:
@@ -163,10 +273,17 @@ def name_of(fn: Callable[..., object]) -> str:
     return getattr(fn, "__name__", type(fn).__name__)
 
 
-def _takes_task_status(fn: Callable[..., object]) -> bool:
+def _takes_task_status(fn: object) -> bool:
     code = getattr(fn, "__code__", None)
-    if (
-        code is not None
-    ):  # functions and methods: `inspect.signature` takes 10 us, too much for a pool's child
-        return "task_status" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount]
+    if code is not None:  # `inspect.signature` takes 10 us, too much for a pool's child
+        names = code.co_varnames
+        return "task_status" in names and (
+            names.index("task_status") < code.co_argcount + code.co_kwonlyargcount
+        )
+    if inspect.isawaitable(fn):
+        if inspect.iscoroutine(fn):
+            fn.close()  # else Python warns that nobody awaited it
+        raise BadSpec("child() wants the function and its arguments, as in child(work, 1), not work(1).")
+    if not callable(fn):
+        raise BadSpec(f"A child needs an async function, not {fn!r}.")
     return "task_status" in inspect.signature(fn).parameters

@@ -15,6 +15,7 @@ from typing import Generic, TypeVar
 
 import trio
 
+from .checks import is_a, require
 from .errors import (
     AlreadyPresent,
     AlreadyStarted,
@@ -26,12 +27,13 @@ from .errors import (
     SupervisorError,
 )
 from .events import ChildIgnored, ChildRestarting, ChildStartFailed, Observer
-from .exits import Exit, Reason
-from .intensity import Window
-from .lifecycle import Lifecycle, OnGiveUp, Retry
+from .exits import Cause, Exit, Reason
+from .flags import Flags, OnGiveUp
+from .lifecycle import Lifecycle
 from .plan import Fate, Plan, ends_supervisor, fate, restart_plan
+from .restarts import Retry
 from .slot import Slot
-from .spec import AutoShutdown, ChildSpec, Restart, Strategy, name_of
+from .spec import INFINITY, AutoShutdown, ChildSpec, Restart, Strategy, name_of
 from .tree import StartedChild, Status
 
 T = TypeVar("T")
@@ -42,8 +44,9 @@ class Supervisor(Lifecycle):
 
     More than `intensity` restarts in `period_s` seconds end it with `GaveUp`. A supervisor above takes that
     as an orderly end, as in OTP, so that a transient supervisor is not restarted; `on_give_up="crash"` makes
-    it a crash. `observer` gets the events; without one, that of the supervisor above gets them. `random`
-    feeds the jitter.
+    it a crash. `max_failures` ends it, too, when one child fails more often than that in a row. When it stops,
+    its whole tree has `shutdown` seconds. `observer` gets the events; without one, that of the supervisor above
+    gets them. `random` feeds the jitter.
 
     The requests (`start_child` and so on) are served in turn, so a child must not wait for one while it
     starts. A cancel gives up the waiting, not the request.
@@ -64,10 +67,23 @@ class Supervisor(Lifecycle):
         name: str = "supervisor",
         observer: Observer | None = None,
         on_give_up: OnGiveUp = "shutdown",
+        max_failures: int | None = None,
+        shutdown: float = INFINITY,
         random: Callable[[], float] = random.random,
     ) -> None:
-        window = Window(intensity, period_s)
-        super().__init__(name=name, window=window, on_give_up=on_give_up, observer=observer, random=random)
+        flags = Flags(
+            name=name,
+            intensity=intensity,
+            period_s=period_s,
+            max_failures=max_failures,
+            on_give_up=on_give_up,
+            shutdown=shutdown,
+        )
+        super().__init__(flags, observer, random)
+        require(is_a(strategy, Strategy), "A strategy is one of Strategy's members", strategy)
+        require(
+            is_a(auto_shutdown, AutoShutdown), "auto_shutdown is one of AutoShutdown's members", auto_shutdown
+        )
         self._strategy = strategy
         self._auto_shutdown = auto_shutdown
         for spec in children:
@@ -118,8 +134,13 @@ class Supervisor(Lifecycle):
     async def _add(self, slot: Slot) -> StartedChild:
         present = self._slots.get(slot.id)
         if present is not None:
-            if present.status is Status.STOPPED:
-                raise AlreadyPresent(f"Child {slot.id!r} is there, stopped: restart it, or delete it first.")
+            if present.status in (Status.STOPPED, Status.RESTARTING):
+                how = (
+                    "stopped: restart it, or delete it first"
+                    if present.status is Status.STOPPED
+                    else ("and waits for its restart: terminate it first")
+                )
+                raise AlreadyPresent(f"Child {slot.id!r} is there, {how}.")
             raise AlreadyStarted(f"Child {slot.id!r} is running already.")
         self._slots[slot.id] = slot
         try:
@@ -131,8 +152,8 @@ class Supervisor(Lifecycle):
 
     async def _terminate(self, id_: str) -> None:
         slot = self._find(id_)
-        await self._stop_all([slot])
-        if slot.spec.restart is Restart.TEMPORARY:
+        await self._stop_all([slot], Cause("terminated on request"))
+        if slot.spec.policy.restart is Restart.TEMPORARY:
             del self._slots[id_]
 
     async def _start_again(self, id_: str) -> StartedChild:
@@ -156,37 +177,46 @@ class Supervisor(Lifecycle):
             await self._after_exit(item, exit_)
 
     async def _after_exit(self, slot: Slot, exit_: Exit) -> None:
-        what = fate(slot.spec.restart, exit_.reason)
+        what = fate(slot.spec.policy, exit_)
         if what is Fate.RESTART:
+            self._restarts.ran(slot)
             await self._restart(slot, exit_)
             return
+        if what is Fate.GIVE_UP:
+            raise self._restarts.gave_up(slot, exit_, f"over this error of {slot.id}")
         slot.status = Status.STOPPED
-        self._report_end(slot, exit_, will_restart=False)
+        self._teller.ended(slot, exit_, will_restart=False)
         if what is Fate.ESCALATE and exit_.error is not None:
             raise exit_.error
+        self._ended_for_good(slot, exit_, what)
+
+    def _ended_for_good(self, slot: Slot, exit_: Exit, what: Fate) -> None:
         if what is Fate.DROP:
             del self._slots[slot.id]
-        others = [other for other in self._slots.values() if other is not slot and other.spec.significant]
+        others = [
+            other for other in self._slots.values() if other is not slot and other.spec.policy.significant
+        ]
         if ends_supervisor(
             self._auto_shutdown,
-            is_significant=slot.spec.significant,
+            is_significant=slot.spec.policy.significant,
             others_alive=[other.status is not Status.STOPPED for other in others],
         ):
-            self._close()
+            self._close(Cause(f"its significant child {slot.id} ended ({exit_.reason.value})"))
 
     # Restarts
 
     async def _restart(self, slot: Slot, exit_: Exit | None) -> None:
-        self._count_restart(slot, exit_)
+        self._restarts.count(slot, exit_)
         slot.status = Status.RESTARTING
         plan = self._plan(slot)
-        await self._stop_all([self._slots[id_] for id_ in plan.stop])
+        because = Cause(f"stopped by {self._strategy.value}", self._restarts.cause_of(slot, exit_))
+        await self._stop_all([self._slots[id_] for id_ in plan.stop], because)
         for id_ in plan.drop:
             del self._slots[id_]
-        if exit_ is not None and slot.spec.backoff is not None:
-            self._plan_retry(slot, is_counted=True, ran_s=trio.current_time() - slot.started_at_s)
+        if exit_ is not None and slot.spec.policy.backoff is not None:
+            self._plan_retry(slot, is_counted=True)
             return
-        self._emit(ChildRestarting, slot.path, 0.0, slot.failures)
+        self._teller.emit(ChildRestarting, slot.path, 0.0, slot.failures)
         await trio.lowlevel.checkpoint()
         await self._start_group(slot)
 
@@ -202,14 +232,22 @@ class Supervisor(Lifecycle):
                 continue
             try:
                 await self._start(slot)
-            except StartFailed:
+            except StartFailed as error:
+                exit_ = Exit(Reason.CRASHED, error.__cause__)
+                what = fate(slot.spec.policy, exit_)
+                if what is Fate.GIVE_UP:
+                    raise self._restarts.gave_up(slot, None, f"over this error of {slot.id}") from error
+                if what is not Fate.RESTART:
+                    self._ended_for_good(slot, exit_, what)
+                    continue
                 if failed.status is Status.RESTARTING:
                     failed.status = Status.STOPPED  # the retry is now that of `slot`
+                slot.failures += 1
                 self._plan_retry(slot, is_counted=False)
                 return
 
     def _plan(self, failed: Slot) -> Plan:
-        children = [(slot.id, slot.spec.restart) for slot in self._slots.values()]
+        children = ((slot.id, slot.spec.policy.restart) for slot in self._slots.values())
         return restart_plan(self._strategy, children, failed.id)
 
     # Starting and stopping one by one
@@ -217,7 +255,7 @@ class Supervisor(Lifecycle):
     async def _boot(self) -> None:
         for slot in list(self._slots.values()):
             await self._start(slot)
-            if slot.status is Status.STOPPED and slot.spec.restart is Restart.TEMPORARY:
+            if slot.status is Status.STOPPED and slot.spec.policy.restart is Restart.TEMPORARY:
                 del self._slots[slot.id]
 
     async def _start(self, slot: Slot) -> None:
@@ -229,29 +267,29 @@ class Supervisor(Lifecycle):
         slot.status = Status.STOPPED
         exit_ = slot.take_exit()
         if exit_ is None or exit_.reason is Reason.IGNORED:
-            self._emit(ChildIgnored, slot.path)
+            self._teller.emit(ChildIgnored, slot.path)
         elif exit_.error is not None:
             if exit_.reason is Reason.ESCALATED:
                 raise exit_.error
-            self._emit(ChildStartFailed, slot.path, self._report(slot, exit_.error))
+            self._teller.emit(ChildStartFailed, slot.path, self._teller.crashed(slot, exit_.error))
             raise StartFailed(slot.path, exit_.error) from exit_.error
 
-    async def _stop_all(self, slots: Iterable[Slot]) -> None:
+    async def _stop_all(self, slots: Iterable[Slot], because: Cause) -> None:
         """Stop these one after the other, whatever happens to the supervisor meanwhile."""
         with trio.CancelScope(shield=True):
             for slot in slots:
-                self._retries.pop(slot, None)
+                self._restarts.forget(slot)
                 if slot.is_alive:
-                    await slot.stop(self._report_stuck)
+                    await slot.stop(because)
                 slot.status = Status.STOPPED
                 exit_ = slot.take_exit()
                 if exit_ is not None:
-                    self._report_end(slot, exit_, will_restart=False)
+                    self._teller.ended(slot, exit_, will_restart=False)
                     if exit_.reason is Reason.ESCALATED and exit_.error is not None:
                         self._die(exit_.error)
 
-    async def _stop_everything(self) -> None:
-        await self._stop_all(reversed(self._slots.values()))
+    async def _stop_everything(self, because: Cause) -> None:
+        await self._stop_all(reversed(self._slots.values()), because)
         for item in self._inbox:
             if isinstance(item, _Request):
                 item.refuse()
@@ -260,15 +298,16 @@ class Supervisor(Lifecycle):
     # Small things
 
     def _slot_for(self, spec: ChildSpec) -> Slot:
+        require(is_a(spec, ChildSpec), "A supervisor's children are what child() returns", spec)
         id_ = name_of(spec.fn) if spec.id is None else spec.id
-        if spec.significant and self._auto_shutdown is AutoShutdown.NEVER:
+        if spec.policy.significant and self._auto_shutdown is AutoShutdown.NEVER:
             raise BadSpec(f"Child {id_!r} is significant, but its supervisor never shuts down by itself.")
         return Slot(self, id_, spec)
 
     def _started(self, slot: Slot) -> StartedChild:
         if slot.status is Status.RUNNING:
             return StartedChild(slot.id, slot.value)
-        if slot.spec.restart is Restart.TEMPORARY:
+        if slot.spec.policy.restart is Restart.TEMPORARY:
             del self._slots[slot.id]
         return StartedChild(slot.id, is_running=False)
 

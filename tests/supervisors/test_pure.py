@@ -125,10 +125,17 @@ def test_the_tree_as_text_and_as_a_dict() -> None:
         "├─ w0",
         "└─ and 2 more",
     ]
+    assert Node.from_dict(tree.to_dict()) == tree
     assert tree.to_dict()["children"][3] == {
         "name": "w2",
         "kind": "worker",
         "status": "running",
         "restarts": 2,
+        "running_s": None,
+        "headroom": None,
+        "mailbox": None,
+        "is_stuck": False,
+        "last_crash": "",
+        "hidden": 0,
         "children": [],
     }

@@ -16,6 +16,7 @@ from supervisors import (
     AlreadyRan,
     Backoff,
     BadSpec,
+    Cause,
     ChildSpec,
     ChildStarted,
     ChildStuck,
@@ -30,6 +31,7 @@ from supervisors import (
     StartTimedOut,
     Strategy,
     Supervisor,
+    SupervisorTerminated,
     child,
     stop_requested,
     supervisor_child,
@@ -143,7 +145,10 @@ async def test_a_brutal_stop_asks_nothing_and_says_killed(
     events: list[Event] = []
     async with running(Supervisor([child(stop_requested, shutdown=BRUTAL)], observer=events.append)):
         await wait_all_tasks_blocked()
-    assert events[-1] == ChildTerminated(("supervisor", "stop_requested"), Reason.KILLED, False, None)
+    because = Cause("stopped with supervisor", Cause("stop() was called"))
+    assert events[-2] == ChildTerminated(
+        ("supervisor", "stop_requested"), Reason.KILLED, False, None, because
+    )
 
 
 @pytest.mark.parametrize("kind", ["supervisor", "pool"])
@@ -172,7 +177,8 @@ async def test_a_stuck_child_is_named_and_waited_for(
     assert stuck.frame.endswith(" in stubborn")
     assert __file__ in stuck.frame
     assert (told_at, trio.current_time()) == ([3.0], 60.0)
-    assert isinstance(events[-1], ChildTerminated)
+    assert isinstance(events[-2], ChildTerminated)
+    assert isinstance(events[-1], SupervisorTerminated)
 
 
 async def test_a_supervisor_whose_time_is_over_loses_its_patience(
