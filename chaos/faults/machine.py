@@ -1,0 +1,48 @@
+"""What a machine does to a node: its disk is full, its clock is wrong, its operator replaces it."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import astuple
+
+import trio
+
+from deploy.services import Identity
+
+from ..lab import Lab
+from ..stack.node import Node
+from ..undo import Room
+
+
+@asynccontextmanager
+async def full_disk(lab: Lab, node: Node) -> AsyncIterator[None]:
+    """No file of the node can grow: the kernel's limit on the size of a file stands in for the disk."""
+    identity = Identity.of(node.pid)
+    assert identity is not None
+    async with lab.undoing(Room(*astuple(identity))):
+        lab.say(f"{node.folder.name} may write nothing")
+        resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        yield
+
+
+async def restart_with_clock(lab: Lab, node: Node, clock_s: float) -> None:
+    """The node dies and comes back with a wall clock that is wrong by so much."""
+    lab.say(f"{node.folder.name} starts again with a clock that is off by {clock_s:g} s")
+    await node.kill()
+    await node.start(clock_s=clock_s)
+
+
+async def replace_workers(lab: Lab, node: Node) -> None:
+    """SIGHUP: a node replaces its workers one after the other. Returns when all are new and serve."""
+    old = set(node.workers().values())
+    assert node.process is not None
+    lab.say(f"SIGHUP to {node.folder.name}: new workers")
+    node.process.send_signal(signal.SIGHUP)
+    while True:
+        new = set(node.workers().values())
+        if len(new) >= len(old) and not new & old:
+            return
+        await trio.sleep(0.1)

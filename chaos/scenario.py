@@ -1,0 +1,118 @@
+"""What a scenario is: a specification of one experiment, one file each in `scenarios/`.
+
+The words are the Chaos Toolkit's: a steady-state hypothesis, a method (here `fault`), rollbacks. The promise that every
+scenario judges is the history check (`chappe.history`); `Pass` says what must hold beside it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal
+
+from . import scenarios
+
+if TYPE_CHECKING:
+    from .lab import Lab
+
+Need = Literal["root", "toxiproxy"]
+Part = Literal["people", "redis", "postgres"]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The stack that a scenario wants. Without `is_full` it is one node on SQLite; with it nodes of `workers` processes
+    behind HAProxy on three Cassandras, PostgreSQL and Redis. `proxied` parts are reached through Toxiproxy: `people` to
+    the balancer, nodes to the others. `settings` are further lines of
+    the nodes' configuration, by section; with `is_tls` a small stack has a certificate of `Site.certificates`.
+    """
+
+    is_full: bool = False
+    nodes: int = 1
+    workers: int = 1
+    proxied: tuple[Part, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    is_tls: bool = False
+
+
+SMALL = Wanted()
+FULL = Wanted(is_full=True, nodes=2, workers=2)
+
+
+@dataclass(frozen=True)
+class People:
+    """The crowd: so many people, of whom the first `with_two` have two devices; each device sends `per_s` messages a
+    second to the peers that it talks to, `in_process` devices of one process.
+    """
+
+    people: int = 12
+    with_two: int = 4
+    per_s: float = 0.5
+    in_process: int = 4
+    is_hot: bool = False  # everybody talks to the first person only
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A steady-state measure over /metrics of all nodes: the sum of `metric` is within `low` and `high` per node.
+
+    `promql` is the same question for Prometheus, for whoever watches a real cluster.
+    """
+
+    title: str
+    metric: str
+    low: float = 0.0
+    high: float = float("inf")
+    promql: str = ""
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What must hold beside a history check that is kept.
+
+    `availability`: the share of sends begun during the fault that were answered within `answer_s`. `recovery_s`:
+    seconds from the end of the fault until every send is answered in time again. Generous: the machine may be slow.
+    """
+
+    availability: float = 0.0
+    recovery_s: float = 60.0
+    answer_s: float = 5.0
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One experiment."""
+
+    hypothesis: str
+    blast_radius: str
+    fault: Callable[[Lab], Awaitable[None]]
+    stack: Wanted = SMALL
+    people: People = field(default_factory=People)
+    steady: tuple[Probe, ...] = ()
+    passes: Pass = field(default_factory=Pass)
+    needs: tuple[Need, ...] = ()
+    fault_s: float = 120.0
+    is_quick: bool = False
+    name: str = ""
+    title: str = ""
+
+
+def load_all() -> dict[str, Scenario]:
+    """Return all scenarios by name, in the order of their names."""
+    found = {}
+    for module in sorted(pkgutil.iter_modules(scenarios.__path__), key=lambda module: module.name):
+        loaded = importlib.import_module(f"{scenarios.__name__}.{module.name}")
+        scenario: Scenario = loaded.SCENARIO
+        name = module.name.replace("_", "-")
+        title = (loaded.__doc__ or "").strip().splitlines()[0].rstrip(".")
+        found[name] = _named(scenario, name, title)
+    return found
+
+
+def _named(scenario: Scenario, name: str, title: str) -> Scenario:
+    needs = scenario.needs
+    if scenario.stack.proxied and "toxiproxy" not in needs:
+        needs = (*needs, "toxiproxy")
+    return replace(scenario, name=name, title=title, needs=needs)

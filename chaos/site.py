@@ -1,0 +1,106 @@
+"""Builds what a scenario wants, in an order in which everything can be undone, and takes it down again.
+
+The journal hears of everything before it is there. Processes carry the run's mark in their environment; servers keep
+their pid in a file; what is made in PostgreSQL and Cassandra has a name of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import trio
+
+from deploy.services import Fleet, Service
+
+from .journal import Journal
+from .lab import Site
+from .scenario import Wanted
+from .stack.certificates import Certificates
+from .stack.node import CONFIG, Node, with_settings
+from .stack.stack import Shape, Stack, ready
+from .stack.toxiproxy import Proxy, Toxiproxy
+from .undo import DropDatabase, DropKeyspace, EndProcesses, EndServer
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where a site is built: a folder, the services, the journal; `program` runs a node, `mark` is on every process."""
+
+    folder: Path
+    fleet: Fleet | None
+    journal: Journal
+    program: Sequence[str]
+    mark: str
+
+
+@asynccontextmanager
+async def built(wanted: Wanted, ground: Ground) -> AsyncIterator[Site]:
+    """Build a site and lend it; nodes are gone at the end. The rest, and what a crash leaves, is the journal's."""
+    async with _built(wanted, ground) as site:
+        try:
+            yield site
+        finally:
+            for node in site.nodes:
+                await node.kill()
+
+
+@asynccontextmanager
+async def _built(wanted: Wanted, ground: Ground) -> AsyncIterator[Site]:
+    folder, fleet, journal, program = ground.folder, ground.fleet, ground.journal, ground.program
+    end = EndProcesses(ground.mark)
+    proxies: dict[str, Proxy] = {}
+    toxiproxy = Toxiproxy(folder)
+    if wanted.proxied:
+        await _launch(toxiproxy, journal)
+    if not wanted.is_full:
+        journal.intend(end)
+        certificates = Certificates(folder) if wanted.is_tls else None
+        config = with_settings(CONFIG, wanted.settings)
+        if certificates:
+            config = with_settings(config, certificates.settings)
+            os.environ.update(certificates.environment)
+        node = Node(folder / "node1", config=config, program=program)
+        await node.start()
+        await ready(node)
+        if "people" in wanted.proxied:
+            proxies["people"] = await trio.to_thread.run_sync(toxiproxy.proxy, "people", node.port)
+        url = _url(proxies, node.url)
+        if certificates:
+            url = url.replace("ws:", "wss:")
+        yield Site(url, [node], proxies=proxies, certificates=certificates)
+        return
+    assert fleet is not None
+    ports = {"redis": fleet.redis.settings["port"], "postgres": fleet.postgres.settings["port"]}
+    for part in (part for part in wanted.proxied if part in ports):
+        proxies[part] = await trio.to_thread.run_sync(toxiproxy.proxy, part, ports[part])
+    via = {part: proxy.port for part, proxy in proxies.items()}
+    stack = Stack(folder, fleet, Shape(wanted.nodes, wanted.workers, via, wanted.settings, program))
+    ring = fleet.cassandra.address
+    journal.intend(DropKeyspace(tuple(ring["contact_points"]), ring["port"], stack.name))
+    journal.intend(DropDatabase(stack.administration, stack.name))
+    journal.intend(EndServer(str(stack.balancer.folder / "process.json")))
+    journal.intend(end)  # undone first: nobody is to miss a database
+    await stack.start()
+    if "people" in wanted.proxied:
+        port = stack.balancer.settings["port"]
+        proxies["people"] = await trio.to_thread.run_sync(toxiproxy.proxy, "people", port)
+    yield Site(_url(proxies, stack.url), stack.nodes, fleet, stack.balancer, proxies)
+
+
+def _url(proxies: dict[str, Proxy], direct: str) -> str:
+    return f"ws://127.0.0.1:{proxies['people'].port}" if "people" in proxies else direct
+
+
+async def _launch(service: Service, journal: Journal) -> None:
+    journal.intend(EndServer(str(service.folder / "process.json")))
+
+    def launch() -> None:
+        service.check()
+        service.launch()
+        service.wait_ready()
+
+    await trio.to_thread.run_sync(launch)
