@@ -8,7 +8,6 @@ import json
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -18,15 +17,14 @@ from typing import Any
 
 import uvloop
 
-from . import echo, idle, proc, report
+from . import echo, idle, pages, proc, report
 from .accounts import Person, sign_up_all
 from .errors import BenchError
 from .node import Node, running
 from .sampler import EVERY_S
 from .traffic import Phase, pairs, run_phase
 
-ROOT = Path(__file__).parent.parent
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = pages.ROOT / "docs" / "performance.md"
 QUIET_S = 1.0
 
 
@@ -61,7 +59,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
     run = report.Run(
         machine=proc.machine(),
         filesystem=proc.filesystem(folder),
-        revision=_revision(),
+        revision=pages.revision(),
         command=" ".join(["python -m bench", *sys.argv[1:]]),
         pairs=options.pairs,
         phases=phases,
@@ -79,7 +77,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> report.Run:
 
 
 async def _yardstick() -> float:
-    _say(f"yardstick: {echo.WARM_UP_S:g} + {echo.WINDOW_S:g} s")
+    pages.say(f"yardstick: {echo.WARM_UP_S:g} + {echo.WINDOW_S:g} s")
     return await echo.measure()
 
 
@@ -91,7 +89,9 @@ async def _phases(node: Node, people: list[Person], options: argparse.Namespace)
     done = []
     async with pairs(node, people) as everybody:
         for count in options.in_flight:
-            _say(f"{options.pairs} pairs, {count} in flight: {options.warm_up:g} + {options.seconds:g} s")
+            pages.say(
+                f"{options.pairs} pairs, {count} in flight: {options.warm_up:g} + {options.seconds:g} s"
+            )
             done.append(
                 await run_phase(node, everybody, count, warm_up_s=options.warm_up, window_s=options.seconds)
             )
@@ -107,7 +107,9 @@ async def _profile(folder: Path, options: argparse.Namespace) -> tuple[Phase, di
         running(folder, under=sampler) as node,
         pairs(node, await _sign_up(node, 2 * options.pairs)) as everybody,
     ):
-        _say(f"profile at {in_flight} in flight: {options.seconds:g} s, every {EVERY_S * 1e3:g} ms of CPU")
+        pages.say(
+            f"profile at {in_flight} in flight: {options.seconds:g} s, every {EVERY_S * 1e3:g} ms of CPU"
+        )
         phase = await run_phase(
             node,
             everybody,
@@ -144,7 +146,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--folder",
         type=Path,
-        default=ROOT / "var",
+        default=pages.ROOT / "var",
         help="where the server's data goes for the run: a real disk (var)",
     )
     options = parser.parse_args()
@@ -165,24 +167,10 @@ def _raise_file_limit(connections: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))  # the server inherits it
 
 
-def _revision() -> str:
-    git = shutil.which("git")
-    if git is None:
-        return "unknown"
-    found = subprocess.run(
-        [git, "-C", str(ROOT), "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
-    )
-    return found.stdout.strip() or "unknown"
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _progress(label: str, total: int) -> Callable[[int], None]:
     def show(done: int) -> None:
         if done % 250 == 0 or done == total:
-            _say(f"{label}: {done} of {total}")
+            pages.say(f"{label}: {done} of {total}")
 
     return show
 

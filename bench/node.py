@@ -12,7 +12,7 @@ import re
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -95,10 +95,13 @@ class Node:
 
 
 @asynccontextmanager
-async def running(folder: Path, *, under: Sequence[str] = ()) -> AsyncIterator[Node]:
+async def running(
+    folder: Path, *, under: Sequence[str] = (), settings: Mapping[str, str] | None = None
+) -> AsyncIterator[Node]:
     """Run a server on the data in `folder` (made when missing); `under` is put in front of its command line.
 
-    It is stopped on exit, by force when the body failed.
+    `settings` go beside those of config/bench.toml, named as in `STORES__MESSAGES`. It is stopped on exit, by force
+    when the body failed.
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # noqa: ASYNC240  # before anything runs
     port, http_port = _free_ports(2)
@@ -108,6 +111,7 @@ async def running(folder: Path, *, under: Sequence[str] = ()) -> AsyncIterator[N
         f"{ENV_PREFIX}HTTP__PORT": str(http_port),
         f"{ENV_PREFIX}STORES__DATA": str(folder / "data"),
         "PYTHONUNBUFFERED": "1",
+        **{f"{ENV_PREFIX}{name}": value for name, value in (settings or {}).items()},
     }
     command = [*(under or (str(Path(sys.executable).with_name("chappe")),)), "serve", "--config", str(CONFIG)]
     log = folder / "server.log"

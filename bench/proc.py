@@ -38,6 +38,21 @@ def cpu(pid: int) -> Cpu:
     return Cpu(_cpu_s(Path(f"/proc/{pid}/stat")), _cpu_s(Path(f"/proc/{pid}/task/{pid}/stat")))
 
 
+def family_s(pid: int) -> float:
+    """Return the CPU seconds of a process and all that descends from it, ended children included."""
+    fields = _fields(Path(f"/proc/{pid}/stat"))
+    own = sum(map(int, fields[11:15])) / _TICKS_PER_S  # utime, stime, and both of those it has waited for
+    return own + sum(map(family_s, _children(pid)))
+
+
+def _children(pid: int) -> list[int]:
+    return [
+        int(child)
+        for task in Path(f"/proc/{pid}/task").iterdir()
+        for child in (task / "children").read_text(encoding="ascii").split()
+    ]
+
+
 def memory(pid: int) -> Memory:
     """Return the memory of a process."""
     fields: dict[str, int] = {}
@@ -74,7 +89,11 @@ def machine() -> str:
     )
 
 
-def _cpu_s(stat: Path) -> float:
+def _fields(stat: Path) -> list[str]:
     # The second field, the name, may hold spaces and parentheses: count from the last one.
-    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+
+
+def _cpu_s(stat: Path) -> float:
+    fields = _fields(stat)
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S

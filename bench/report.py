@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import BenchError
+from . import pages
 from .idle import Idle
 from .traffic import Phase
 
@@ -125,12 +125,7 @@ def as_json(run: Run) -> str:
 
 def write_docs(page: Path, run: Run) -> None:
     """Replace what is between the markers of a page."""
-    text = page.read_text(encoding="utf-8")
-    before, begin, rest = text.partition(BEGIN)
-    _old, end, after = rest.partition(END)
-    if not begin or not end:
-        raise BenchError(f"{page} has no place for the results: put the lines {BEGIN} and {END} back.")
-    page.write_text(f"{before}{BEGIN}\n\n{markdown(run)}\n\n{END}{after}", encoding="utf-8")
+    pages.put(page, BEGIN, END, markdown(run))
 
 
 def _table(phases: Sequence[Phase]) -> str:
@@ -152,7 +147,7 @@ def _table(phases: Sequence[Phase]) -> str:
         )
         for phase in phases
     ]
-    return _aligned(_HEAD, rows, right=range(len(_HEAD)))
+    return aligned(_HEAD, rows, right=range(len(_HEAD)))
 
 
 def _idle(idle: Idle) -> str:
@@ -175,7 +170,7 @@ def _profile(profile: dict[str, Any], phase: Phase) -> str:
 
     def table(times: list[tuple[str, str, float]]) -> str:
         head = ("share", "us/message", "function", "dearest line")
-        return _aligned(head, [row(*entry) for entry in times[:PROFILE_LINES]], right=(0, 1))
+        return aligned(head, [row(*entry) for entry in times[:PROFILE_LINES]], right=(0, 1))
 
     ours = [
         entry for entry in profile["below"] if "/src/chappe/gateway/" in entry[1] or "/workers/" in entry[1]
@@ -195,7 +190,8 @@ def _short(path: str) -> str:
     return "/".join(path.split("/")[-2:])
 
 
-def _aligned(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    """Return a Markdown table whose columns line up; those of `right` are set to the right."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
 
     def line(cells: Sequence[str]) -> str:

@@ -12,6 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.mark.slow
 @pytest.mark.system
 def test_a_small_run_loses_nothing(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
