@@ -18,13 +18,14 @@ MAY = {
     "protocol": {"ids"},
     "crypto": {"ids", "protocol"},
     "domain": {"ids", "protocol"},
+    "bus": {"domain", "errors", "ids", "ports", "protocol", "wakeup"},
     "stores": {"domain", "errors", "ids", "ports", "protocol"},
     "http": set[str](),
     "history": set[str](),
 }
 PURE = ("protocol", "crypto", "domain")
 RIM = {"trio", "trio_websocket", "anyio", "asyncio", "socket", "sqlite3", "sqlalchemy", "supervisors", "time"}
-ADAPTERS = {"stores.sql", "stores.sqlite"}
+ADAPTERS = {"stores.cassandra", "stores.sql", "stores.sqlite"}
 
 
 def imports(file: Path) -> Iterator[str]:

@@ -65,18 +65,19 @@ class HybridClock:
     Source: Kulkarni et al., "Logical Physical Clocks" (2014).
     """
 
-    __slots__ = ("_counter", "_ms", "_node", "_now_ms")
+    __slots__ = ("_counter", "_ms", "_newest", "_node", "_now_ms")
 
     def __init__(self, now_ms: Callable[[], int], node: int) -> None:
         self._now_ms = now_ms
         self._node = node & ((1 << _NODE_BITS) - 1)
         self._ms = 0
         self._counter = 0
+        self._newest = FIRST_ID
 
     @property
     def newest(self) -> MessageId:
-        """The greatest id that this clock has made or observed."""
-        return self._id(self._ms, self._counter)
+        """The greatest id that this clock has made or observed, whichever gateway's; 16 zero bytes before the first."""
+        return self._newest
 
     def next(self) -> MessageId:
         """Return an id greater than every id this clock has made or observed."""
@@ -87,7 +88,8 @@ class HybridClock:
             self._counter += 1
             if self._counter >> _COUNTER_BITS:
                 self._ms, self._counter = self._ms + 1, 0
-        return self._id(self._ms, self._counter)
+        self._newest = self._id(self._ms, self._counter)
+        return self._newest
 
     def _id(self, ms: int, counter: int) -> MessageId:
         high = (ms << 16) | _VERSION_7 | (counter >> _LOW_COUNTER_BITS)
@@ -100,6 +102,7 @@ class HybridClock:
         ms = high >> 16
         counter = ((high & 0xFFF) << _LOW_COUNTER_BITS) | ((low >> _NODE_BITS) & _LOW_COUNTER)
         self._ms, self._counter = max((ms, counter), (self._ms, self._counter))
+        self._newest = max(message, self._newest)
 
     def ahead_ms(self) -> int:
         """Return by how much the newest id is ahead of the wall clock: more than zero after it was set back."""

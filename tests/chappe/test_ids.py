@@ -68,6 +68,18 @@ def test_newest_is_the_last_one_made_and_the_first_id_is_before_all() -> None:
     assert clock.next() == clock.newest > FIRST_ID
 
 
+@given(made=st.integers(0, 3), nodes=st.tuples(st.integers(0, 9), st.integers(0, 9)))
+def test_newest_is_the_greatest_one_observed_with_the_node_that_made_it(
+    made: int, nodes: tuple[int, int]
+) -> None:
+    own, other = (HybridClock(lambda: 5, node=node) for node in nodes)
+    ids = [FIRST_ID, *(own.next() for _ in range(made))]
+    observed = other.next()
+    own.observe(observed)
+    own.observe(FIRST_ID)
+    assert own.newest == max(*ids, observed)
+
+
 def test_a_conversation_has_one_name_from_either_side() -> None:
     alice, bob, carol = UserId(b"a" * 16), UserId(b"b" * 16), UserId(b"c" * 16)
     assert direct_conversation(alice, bob) == direct_conversation(bob, alice)

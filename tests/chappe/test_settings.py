@@ -37,6 +37,10 @@ def test_the_environment_wins_over_the_file(tmp_path: Path, monkeypatch: pytest.
         ('[limits]\nconnections = "many"\n', "limits.connections"),
         ("[timing]\nheartbeat_s = -1\n", "timing.heartbeat_s"),
         ('[gateway]\ncertificate = "a.pem"\n', "certificate and private_key belong together"),
+        ("[limits]\noutbox_frames = 256\n", "limits.outbox_frames"),
+        ("[limits]\noutbox_bytes = 1048576\n", "limits.outbox_bytes"),
+        ("[stores]\nlog_days = 30\n", "log_days must be 0 or more than inbox_days"),
+        ("[stores]\nlog_days = 7001\n", "stores.log_days"),
         ("[gateway\n", "not valid TOML"),
     ],
 )

@@ -1,38 +1,42 @@
-"""The adapters under contract. `CHAPPE_TEST_POSTGRES_URL` names a PostgreSQL whose tables may be dropped."""
+"""The adapters under contract. Those that need a server are left out, and say so, where it cannot be had."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+import trio
 
 from chappe.ports import KeyStore, MessageStore, UserStore
-from chappe.stores.sql.engine import Database, open_database
+from chappe.stores.sql.engine import Database, migrate_database, open_database
 from chappe.stores.sql.keys import SqlKeyStore
-from chappe.stores.sql.schema import metadata
 from chappe.stores.sql.users import SqlUserStore
 from chappe.stores.sqlite.messages import open_message_store
 
-POSTGRES_URL = os.environ.get("CHAPPE_TEST_POSTGRES_URL")
-needs_postgres = pytest.mark.skipif(POSTGRES_URL is None, reason="CHAPPE_TEST_POSTGRES_URL is not set")
+from ..chappe.stores.cassandra.cluster import empty, migrated, opened, settings_of
+from ..services import Databases, Services, services
+
+__all__ = ["services"]  # a fixture: pytest finds it here
 
 # Opens a store in a folder; opened again on the same folder, it finds what was there.
 OpenMessages = Callable[[Path], AbstractAsyncContextManager[MessageStore]]
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=needs_postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def databases(services: Services) -> Databases:
+    return Databases(services("postgres").postgres.address["url"], migrate_database)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/users.sqlite3"
-    assert POSTGRES_URL is not None
-    engine = create_engine(POSTGRES_URL)
-    metadata.drop_all(engine)
-    engine.dispose()
-    return POSTGRES_URL
+        yield f"sqlite:///{tmp_path}/users.sqlite3"
+        return
+    databases: Databases = request.getfixturevalue("databases")
+    with databases.clone() as url:
+        yield url
 
 
 @pytest.fixture
@@ -71,9 +75,30 @@ async def _open_sqlite_settled(folder: Path) -> AsyncIterator[MessageStore]:
         yield store
 
 
-@pytest.fixture(params=[_open_sqlite, _open_sqlite_settled], ids=["sqlite", "sqlite-settled"])
+# By parameter: how many nodes keep the rows. The ring takes its time to start.
+CASSANDRAS = {"cassandra": 1, "cassandra-ring": 3}
+
+
+@pytest.fixture(
+    params=["sqlite", "sqlite-settled", "cassandra", pytest.param("cassandra-ring", marks=pytest.mark.slow)]
+)
 def open_messages(request: pytest.FixtureRequest) -> OpenMessages:
-    return request.param
+    if request.param == "sqlite":
+        return _open_sqlite
+    if request.param == "sqlite-settled":
+        return _open_sqlite_settled
+    services: Services = request.getfixturevalue("services")
+    settings = migrated(settings_of(services, nodes=CASSANDRAS[request.param]))
+
+    @asynccontextmanager
+    async def open_cassandra(folder: Path) -> AsyncIterator[MessageStore]:
+        if not (folder / "used").exists():  # a new folder stands for a new store
+            await trio.to_thread.run_sync(empty, settings)
+            (folder / "used").touch()
+        async with opened(settings) as store:
+            yield store
+
+    return open_cassandra
 
 
 @pytest.fixture

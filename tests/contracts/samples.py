@@ -78,4 +78,4 @@ def log_row(m: StoredMessage) -> LogRow:
 
 
 def inbox_row(m: StoredMessage, device: DeviceId) -> InboxRow:
-    return InboxRow(m.id, m.conv, m.kind, m.sender, m.device, m.cid, m.ref, m.wraps[device], m.body)
+    return InboxRow(m.id, m.conv, m.kind, m.sender, m.device, m.cid, m.ref, m.wraps[device], m.body, m.pos)

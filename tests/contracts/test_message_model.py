@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from chappe.domain.messages import StoredMessage, Watermark, merged
-from chappe.ids import FIRST_ID, Cid, ConversationId, DeviceId, MessageId, UserId
+from chappe.ids import FIRST_ID, Cid, ConversationId, DeviceId, MessageId, UserId, before
 from chappe.ports import MessageStore
 from chappe.protocol.frames import Kind
 
@@ -20,7 +20,16 @@ from . import samples
 from .conftest import OpenMessages
 
 FEW = st.integers(0, 3).map(lambda n: bytes([n]) * 16)
-IDS = st.integers(1, 60).map(lambda n: MessageId(bytes(15) + bytes([n])))
+MILLIS = st.integers(0, 2).map(lambda ms: ms.to_bytes(6, "big"))
+IDS = st.builds(
+    lambda ms, n: MessageId(ms + b"\x70\x00\x80" + bytes(6) + bytes([n])), MILLIS, st.integers(1, 20)
+)
+# A cursor is an id, or a bound that nobody ever made as one.
+CURSORS = (
+    IDS
+    | IDS.map(before)
+    | st.builds(lambda ms, rest: MessageId(ms + rest), MILLIS, st.binary(min_size=10, max_size=10))
+)
 WATERMARKS = st.builds(Watermark, FEW.map(ConversationId), FEW.map(UserId), st.none() | IDS, st.none() | IDS)
 
 
@@ -84,7 +93,7 @@ class Model:
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(batches=work(), cursor=IDS, limit=st.integers(1, 4))
+@given(batches=work(), cursor=CURSORS, limit=st.integers(1, 4))
 def test_a_store_behaves_like_a_list(
     open_messages: OpenMessages,
     batches: list[list[StoredMessage | Watermark | None]],

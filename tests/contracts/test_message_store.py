@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from chappe.domain.messages import Watermark
-from chappe.ids import FIRST_ID, Cid, ConversationId, DeviceId, MessageId, UserId
+from chappe.ids import FIRST_ID, Cid, ConversationId, DeviceId, MessageId, UserId, before, floor_id, millis
 from chappe.ports import MessageStore
 from chappe.protocol.frames import MAX_BODY_BYTES, Kind
 
@@ -82,6 +82,26 @@ async def test_an_inbox_is_read_by_cursor(
     assert await messages.inbox(device, rows[3].id, 4) == rows[4:8]
     assert await messages.inbox(device, rows[9].id, 4) == []
     assert await messages.inbox(device, MessageId(rows[5].id[:15] + b"\xff"), 2) == rows[6:8]
+
+
+async def test_a_range_may_begin_or_end_between_ids(
+    messages: MessageStore, conv: ConversationId, device: DeviceId
+) -> None:
+    said = [samples.message(conv, device) for _ in range(3)]
+    await messages.append(said, [])
+    inbox, log = [samples.inbox_row(m, device) for m in said], [samples.log_row(m) for m in said]
+    at_ms = millis(said[0].id)
+    least, next_least = floor_id(at_ms), floor_id(at_ms + 1)
+    for start, left in (
+        (least, inbox),
+        (before(said[1].id), inbox[1:]),
+        (before(next_least), []),
+        (before(least), inbox),
+    ):
+        assert await messages.inbox(device, start, 9) == left
+        assert await messages.find(conv, said[2].device, said[2].cid, start) == (log[2] if left else None)
+    for end, left in ((least, 0), (next_least, 3), (before(next_least), 3), (before(said[2].id), 2)):
+        assert await messages.history(conv, end, 9) == log[:left][::-1]
 
 
 async def test_storing_a_message_again_changes_nothing(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Callable
 
 import pytest
@@ -173,15 +174,23 @@ async def test_a_device_is_announced_and_linked(users: UserStore, keys: KeyStore
     assert bundle.kem_key == new.prekeys.kem_key
 
 
-@pytest.mark.parametrize("version", [1, 3])
-async def test_a_list_that_is_not_the_next_one_is_stale(users: UserStore, version: int) -> None:
+async def test_a_list_that_is_not_newer_is_stale(users: UserStore) -> None:
     made = await registered(users)
     with pytest.raises(Stale):
         await users.replace_device_list(
-            made.account.user, b"x", version, now_ms=NOW, link=None, revoke=[made.device.device]
+            made.account.user, b"x", 1, now_ms=NOW, link=None, revoke=[made.device.device]
         )
     assert await users.account(made.account.user) == made.account
     assert await users.devices(made.account.user) == [made.device]
+
+
+async def test_a_list_may_be_several_versions_newer(users: UserStore) -> None:
+    """After a restore the server has forgotten versions that people know."""
+    made = await registered(users)
+    await users.replace_device_list(made.account.user, b"list 7", 7, now_ms=NOW, link=None, revoke=[])
+    account = await users.account(made.account.user)
+    assert account is not None
+    assert (account.device_list, account.list_version) == (b"list 7", 7)
 
 
 async def test_of_many_changes_to_one_list_one_wins(users: UserStore) -> None:
@@ -249,10 +258,10 @@ async def test_contacts_are_listed_by_name(users: UserStore) -> None:
         ContactRow(owner, a.user, a.username, "", a.phone if a.username == "Bob" else None) for a in found
     ]
     for row in rows:
-        await users.put_contact(row)
+        await users.put_contact(row, 10)
     assert [row.username for row in await users.contacts(owner)] == ["adam", "Bob", "Carol"]
     renamed = dataclasses.replace(rows[1], name="Zed")
-    await users.put_contact(renamed)
+    await users.put_contact(renamed, 10)
     assert await users.contacts(owner) == [rows[2], rows[0], renamed]
     assert await users.who_has_contact(found[0].user, [owner, found[1].user]) == {owner}
     assert await users.who_has_contact(owner, [found[0].user]) == set()
@@ -262,10 +271,40 @@ async def test_contacts_are_listed_by_name(users: UserStore) -> None:
     assert await users.contacts(owner) == [rows[2], renamed]
 
 
+async def test_a_full_list_takes_nobody_new_but_new_names(users: UserStore) -> None:
+    owner, other = [(await registered(users)).account.user for _ in range(2)]
+    found = [(await registered(users)).account for _ in range(3)]
+    rows = [ContactRow(owner, a.user, a.username, "", None) for a in found]
+    assert [await users.put_contact(row, 2) for row in rows] == [True, True, False]
+    assert {row.user for row in await users.contacts(owner)} == {rows[0].user, rows[1].user}
+    renamed = dataclasses.replace(rows[0], name="Renamed")
+    assert await users.put_contact(renamed, 2)
+    assert await users.put_contact(renamed, 1), "a list may be longer than a limit that was lowered"
+    assert renamed in await users.contacts(owner)
+    assert await users.put_contact(ContactRow(other, found[2].user, found[2].username, "", None), 2)
+    await users.remove_contact(owner, rows[1].user)
+    assert await users.put_contact(rows[2], 2)
+
+
+async def test_a_list_does_not_outgrow_its_limit_by_haste(users: UserStore) -> None:
+    owner = (await registered(users)).account.user
+    found = [(await registered(users)).account for _ in range(8)]
+    added: list[bool] = []
+
+    async def add(account: Account) -> None:
+        added.append(await users.put_contact(ContactRow(owner, account.user, account.username, "", None), 3))
+
+    async with trio.open_nursery() as nursery:
+        for account in found:
+            nursery.start_soon(add, account)
+    assert sorted(added) == [False] * 5 + [True] * 3
+    assert len(await users.contacts(owner)) == 3
+
+
 async def test_nobody_can_be_a_contact_without_an_account(users: UserStore) -> None:
     owner = (await registered(users)).account.user
     with pytest.raises(Missing):
-        await users.put_contact(ContactRow(owner, UserId(samples.new_id()), "ghost", "", None))
+        await users.put_contact(ContactRow(owner, UserId(samples.new_id()), "ghost", "", None), 10)
 
 
 async def test_a_conversation_is_remembered_once(users: UserStore) -> None:
@@ -291,3 +330,16 @@ async def test_settings_and_last_seen_are_kept(users: UserStore) -> None:
         two: Person(two, Settings(), NOW),
     }
     await users.ping()
+
+
+async def test_the_store_says_what_time_it_is_unless_its_clock_is_ours(
+    users: UserStore, database_url: str
+) -> None:
+    before = time.time_ns() // 1_000_000
+    said = await users.now_ms()
+    after = time.time_ns() // 1_000_000
+    if database_url.startswith("sqlite"):
+        assert said is None
+    else:  # a server, and here one on this machine
+        assert said is not None
+        assert before - 1 <= said <= after + 1

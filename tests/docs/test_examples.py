@@ -1,11 +1,14 @@
-"""The code in the documents runs: Python as it stands, the README's commands against a real server."""
+"""The code in the documents runs, and prints what is shown: Python as it stands, the README's commands against a real
+server.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
-from sybil import Document
+from sybil import Document, Example
 from sybil.parsers.markdown import CodeBlockParser, PythonCodeBlockParser
 
 from .console import Terminal, commands, shape
@@ -16,9 +19,21 @@ WITH_PYTHON = [page for page in PAGES if "```python" in read(page) and page != R
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name)
-def test_python_in_the_documents_runs(page: Path) -> None:
-    for example in Document.parse(str(page), PythonCodeBlockParser()).examples():
+def test_python_in_the_documents_prints_what_they_show(
+    page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def compare(shown: Example) -> None:
+        assert lines(capsys.readouterr().out) == lines(shown.parsed)
+
+    parsers = PythonCodeBlockParser(), CodeBlockParser("text", compare)
+    for example in Document.parse(str(page), *parsers).examples():
         example.evaluate()
+    assert capsys.readouterr().out == "", "the page does not show this"
+
+
+def lines(text: str) -> list[str]:
+    """Return the lines of a text without the blanks that all begin with, which Sybil removes, and those at ends."""
+    return [line.rstrip() for line in dedent(text).splitlines()]
 
 
 @pytest.mark.system

@@ -12,18 +12,18 @@ from pathlib import Path
 import pytest
 import trio
 
+from chaos.people.crowd import Habits, crowd, say, two_people
+from chaos.stack.node import READY_S, Node, serving
 from chappe.client import DeliveryState
-from tests.system.crowd import crowd, say, two_people
-from tests.system.processes import READY_S, Server, serving
 
 UNLIMITED = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
 
 
-def fill_disk(server: Server) -> None:
+def fill_disk(server: Node) -> None:
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
 
 
-def make_room(server: Server) -> None:
+def make_room(server: Node) -> None:
     resource.prlimit(server.pid, resource.RLIMIT_FSIZE, UNLIMITED)
 
 
@@ -46,7 +46,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path) ->
 @pytest.mark.system
 async def test_a_disk_that_fills_up_in_the_middle_of_traffic_loses_nothing(tmp_path: Path, seed: int) -> None:
     async with serving(tmp_path / "server") as server:
-        async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, seed, per_s=3.0) as people:
+        async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, Habits(seed, per_s=3.0)) as people:
             for _ in range(2):
                 await people.chat(20)
                 fill_disk(server)

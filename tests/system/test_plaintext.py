@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.crowd import PASSPHRASE, PASSWORD, say, two_people
-from tests.system.processes import Server, serving
+from chaos.people.crowd import PASSPHRASE, PASSWORD, say, two_people
+from chaos.stack.node import Node, serving
 
 SECRETS = [
     "meet me under the old semaphore at nine",
@@ -77,7 +77,7 @@ def _spellings(text: str) -> Iterator[bytes]:
         yield encoded[4 if offset else 0 : -4]
 
 
-def _haystacks(server: Server) -> Iterator[tuple[str, bytes]]:
+def _haystacks(server: Node) -> Iterator[tuple[str, bytes]]:
     """Yield every file of the server as bytes, and every table as text."""
     for path in (path for path in server.folder.rglob("*") if path.is_file()):
         data = path.read_bytes()

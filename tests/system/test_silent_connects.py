@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.system.crowd import say, two_people
-from tests.system.processes import CONFIG, Server, serving, until
+from chaos.people.crowd import say, two_people
+from chaos.stack.node import CONFIG, Node, serving, until
 
 CONNECTS = 10_000
 BATCH = 500
@@ -38,7 +38,7 @@ async def test_ten_thousand_silent_connects_harm_nobody(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def _silent(server: Server, addresses: list[str]) -> AsyncIterator[None]:
+async def _silent(server: Node, addresses: list[str]) -> AsyncIterator[None]:
     """Hold connections that say nothing, from other addresses than the people's own."""
     connected = 0
 

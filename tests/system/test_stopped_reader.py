@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.crowd import crowd
-from tests.system.processes import CONFIG, serving, until
+from chaos.people.crowd import Habits, crowd
+from chaos.stack.node import CONFIG, serving, until
 
 
 @pytest.mark.system
@@ -16,11 +16,11 @@ async def test_a_device_that_stops_reading_loses_its_own_connection_only(tmp_pat
     config = CONFIG.replace("[timing]", "[timing]\nheartbeat_s = 2\nanswer_s = 2\nstall_s = 3")
     devices = {"alice": 1, "bob": 1, "carol": 1}
     async with serving(tmp_path / "server", config=config) as server:
-        async with crowd(server, tmp_path, devices, seed, per_s=3.0) as people:
+        async with crowd(server, tmp_path, devices, Habits(seed, per_s=3.0)) as people:
             await people.chat(30)
             everybody = server.connections()
             assert everybody == len(devices)
-            frozen = people.people[0].process
+            frozen = people.groups[0].process
             assert frozen is not None
             frozen.send_signal(signal.SIGSTOP)
             try:

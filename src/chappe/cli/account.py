@@ -48,6 +48,10 @@ def register(
     own encrypted store, on every command (set CHAPPE_PASSPHRASE and
     CHAPPE_PASSWORD for scripts).
 
+    If the server says that it does not know this device any more, nor the
+    account, repeat the command with the same name, number and profile: it keeps
+    its keys and messages.
+
     Examples:
         chappe register ann +4915112345678
         chappe register ben +4915112345679 --profile ben --server wss://chat.example
@@ -95,6 +99,9 @@ def login(
     Prints a link code; type `chappe devices link CODE` on a device that is
     signed in already, which hands the account key over, encrypted. This command
     waits for that.
+
+    If the server says that it does not know this device any more, repeat the
+    command with the same profile: it keeps its messages.
 
     Examples:
         chappe login ann --profile laptop

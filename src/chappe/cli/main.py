@@ -14,7 +14,7 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from . import account, chat, contacts, devices, doctor, messages, serve
+from . import account, chat, contacts, devices, doctor, messages, migrate, serve, store, top
 from .exits import ExitCode, explain
 from .output import tell
 
@@ -66,7 +66,14 @@ _PANELS: dict[str, tuple[tuple[str, Callable[..., None] | typer.Typer], ...]] = 
         ("chat", chat.chat),
         ("history", messages.history),
     ),
-    "Server and machine": (("serve", serve.serve), ("doctor", doctor.doctor), ("version", doctor.version)),
+    "Server and machine": (
+        ("serve", serve.serve),
+        ("migrate", migrate.migrate),
+        ("store", store.app),
+        ("top", top.top),
+        ("doctor", doctor.doctor),
+        ("version", doctor.version),
+    ),
 }
 for panel, commands in _PANELS.items():
     for name, command in commands:

@@ -17,6 +17,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
 if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+    from rich.progress import TaskID
     from rich.status import Status
 
 # Bidirectional overrides and isolates, which reorder what follows ("Trojan Source", CVE-2021-42574), and two
@@ -63,6 +65,44 @@ def iso(ms: int | None) -> str | None:
 def clock(ms: int, *, day: bool = False) -> str:
     """Return milliseconds since 1970 as the local time of day, for people; with `day`, the date too."""
     return datetime.fromtimestamp(ms / 1000, UTC).astimezone().strftime("%Y-%m-%d %H:%M" if day else "%H:%M")
+
+
+class Bar(AbstractContextManager["Bar"]):
+    """A progress bar on a terminal's standard error; nothing elsewhere. For work whose end is known."""
+
+    def __init__(self, unit: str = "rows") -> None:
+        self._unit = unit
+        self._bars: Bars | None = None
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+            from rich.progress import Progress as Bars
+
+            columns = (
+                "{task.description}",
+                BarColumn(),
+                TextColumn("{task.percentage:3.0f} %"),
+                TimeElapsedColumn(),
+            )
+            self._bars = Bars(*columns, "{task.fields[count]:,} " + self._unit, console=Console(stderr=True))
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def at(self, what: str, done: float, count: int) -> None:
+        """Show how much of a part is done, from 0 to 1; a part that was not named before gets a bar of its own."""
+        if self._bars is not None:
+            if what not in self._tasks:
+                self._tasks[what] = self._bars.add_task(what, total=1.0, count=0)
+            self._bars.update(self._tasks[what], completed=done, count=count)
 
 
 class Progress(AbstractContextManager["Progress"]):

@@ -22,6 +22,12 @@ def serve(
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on for clients.")] = None,
     port: Port = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Processes that share this port; more than 1 needs Cassandra, PostgreSQL, Redis."
+        ),
+    ] = None,
     http_host: Annotated[
         str | None, typer.Option(help="Address of /metrics, /healthz, /readyz and /tree.")
     ] = None,
@@ -51,30 +57,36 @@ def serve(
     What is not given here comes from CHAPPE_NODE_... variables, then from
     --config, then from the defaults. Verification codes are printed here.
 
+    With several workers this process only supervises them: it starts again what
+    dies, SIGHUP replaces them one after the other, and SIGTERM lets all drain.
+
     Examples:
         chappe serve
         chappe serve --data /var/lib/chappe --host 0.0.0.0 --certificate chain.pem --private-key key.pem
     """
-    from ..app import run
     from ..settings import load
 
-    run(
-        overridden(
-            load(config),
-            {
-                "gateway": {
-                    "host": host,
-                    "port": port,
-                    "certificate": certificate,
-                    "private_key": private_key,
-                    "self_signed": self_signed,
-                },
-                "http": {"host": http_host, "port": http_port},
-                "stores": {"data": data},
-                "log": {"level": log_level, "format": log_format},
+    settings = overridden(
+        load(config),
+        {
+            "gateway": {
+                "host": host,
+                "port": port,
+                "workers": workers,
+                "certificate": certificate,
+                "private_key": private_key,
+                "self_signed": self_signed,
             },
-        )
+            "http": {"host": http_host, "port": http_port},
+            "stores": {"data": data},
+            "log": {"level": log_level, "format": log_format},
+        },
     )
+    if settings.gateway.workers > 1:
+        from ..fleet.parent import run
+    else:
+        from ..app import run
+    run(settings)
 
 
 def overridden(settings: Settings, options: dict[str, dict[str, object]]) -> Settings:

@@ -19,7 +19,7 @@ import trio
 from supervisors import AutoShutdown, ChildSpec, Restart, Supervisor, child
 
 from ..crypto.keys import DeviceKeys
-from ..ids import Cid, UserId
+from ..ids import Cid, MessageId, UserId
 from ..protocol.frames import Frame
 from .directory import Directory
 from .errors import NoConnection, Offline, Refused, Unreachable
@@ -70,6 +70,7 @@ class Connector:
         self._is_drained = False
         self._is_closing = False
         self._changed = trio.Event()
+        self._ended_s = trio.current_time()  # of the last connection, or of one of an earlier process
 
     @property
     def link(self) -> Link:
@@ -131,12 +132,13 @@ class Connector:
 
         Raises: `Refused`, `Unreachable` as the connection ended, `GaveUp` when a task crashed.
         """
-        device, cursor = await self._database.run(_credentials)
-        welcome, rest = await wire.sign_in(device, cursor)
+        device, cursor, newest = await self._database.run(_credentials)
+        welcome, rest = await wire.sign_in(device, cursor, newest)
         if welcome.user != self._own.user:
             raise Unreachable("The server took this device for another account's.")
         link = Link(wire, welcome)
-        sender = Sender(self._database, self._own, self._hub, self.directory, self.fresh)
+        resend_at = self._ended_s + welcome.resend_ms / 1000
+        sender = Sender(self._database, self._own, self._hub, self.directory, (self.fresh, resend_at))
         self._link, self._sender = link, sender
         self._set(ConnectionState.ONLINE)
         try:
@@ -149,6 +151,7 @@ class Connector:
             ).run()
         finally:
             link.end(Unreachable("The connection was closed."))
+            self._ended_s = trio.current_time()
         assert link.ended is not None
         if link.wait_s is None or isinstance(link.ended, Refused):
             raise link.ended
@@ -184,5 +187,5 @@ class Connector:
         self._changed = trio.Event()
 
 
-def _credentials(tx: Tx) -> tuple[DeviceKeys, bytes | None]:
-    return profile.device(tx), profile.cursor(tx)
+def _credentials(tx: Tx) -> tuple[DeviceKeys, bytes | None, MessageId]:
+    return profile.device(tx), profile.cursor(tx), profile.newest(tx)

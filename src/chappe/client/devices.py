@@ -91,9 +91,7 @@ def _version(tx: Tx, own: Own) -> int:
 
 
 def _entries(tx: Tx, own: Own) -> list[Entry]:
-    person = people.get_person(tx, own.user)
-    active = person.active if person else {}
-    return [Entry(device, known.key, known.name) for device, known in active.items()]
+    return people.active_entries(people.get_person(tx, own.user))
 
 
 def _sign(tx: Tx, own: Own, change: Callable[[list[Entry]], list[Entry]], code: str | None) -> UpdateDevices:

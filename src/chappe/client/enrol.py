@@ -1,7 +1,9 @@
 """Become a device of an account: register a new account, or link this device to one that exists.
 
 Keys are stored before the server hears of them. A registration that was interrupted can be repeated in the same
-folder: it goes on with the same keys, and finds out whether the server has taken them already.
+folder: it goes on with the same keys, and finds out whether the server has taken them already. So can one that the
+server has forgotten, since its stores were brought back to an earlier point, and so can a log-in: the folder keeps its
+keys and messages.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import trio
 
 from ..crypto import device_list, keys, linking
@@ -21,7 +24,7 @@ from ..crypto.keys import AccountKey, DeviceKeys
 from ..crypto.linking import LinkSecret
 from ..ids import UserId
 from ..protocol.calls import DeviceList, LoginResult, Nothing, SealedLink
-from ..protocol.codes import RequestError
+from ..protocol.codes import CloseCode, RequestError
 from ..protocol.frames import Link, Login, Register, Verify
 from .dial import dial
 from .errors import ProfileExists, Refused, ServerLied, Unreachable
@@ -53,7 +56,10 @@ async def register(  # noqa: PLR0913 - what an account is made of
     async with open_database(folder, passphrase, create=True) as database:
         wanted = Profile(server, UserId(b""), username, phone, device_name or "first device", complete=False)
         draft, has_tried, frame = await database.run(_draft, wanted, password)
-        if not (has_tried and await _is_signed_in(database, server, ssl_context)):
+        is_known = has_tried and await _is_known(database, server, ssl_context)
+        if is_known and draft.complete:
+            raise _profile_exists()
+        if not is_known:
             async with dial(server, ssl_context) as wire:
                 await wire.challenge()
                 await wire.ask(frame, Nothing)
@@ -83,7 +89,9 @@ async def login(  # noqa: PLR0913 - what a sign-in needs
     `ProfileExists`, `StoreInUse`, `WrongPassphrase`, `ServerLied`.
     """
     async with open_database(folder, passphrase, create=True) as database:
-        device, secret, code = await database.run(_announce)
+        is_again, device, secret, code = await database.run(_announce, server, username)
+        if is_again and await _is_known(database, server, ssl_context):
+            raise _profile_exists()
         async with dial(server, ssl_context) as wire:
             await wire.challenge()
             frame = Login(1, username, password, device.public, keys.prekeys(device), device_name)
@@ -117,32 +125,31 @@ async def _linked(server: str, ssl_context: ssl.SSLContext | None, device: Devic
             await trio.sleep(POLL_S)
 
 
-async def _is_signed_in(database: Database, server: str, ssl_context: ssl.SSLContext | None) -> bool:
-    """Return whether the server has taken this device in, at an earlier try whose end was lost."""
+async def _is_known(database: Database, server: str, ssl_context: ssl.SSLContext | None) -> bool:
+    """Return whether the server has taken this device in, be it that it was signed out since."""
     device = await database.run(profile.device)
     try:
         async with dial(server, ssl_context) as wire:
             await wire.sign_in(device, None)
-    except Refused:
-        return False
+    except Refused as error:
+        return error.close != CloseCode.NOT_AUTHENTICATED
     return True
 
 
-def _check_empty(tx: Tx) -> Profile | None:
-    found = profile.get_profile(tx)
-    if found is not None and found.complete:
-        raise ProfileExists("This folder holds a signed-in device already; choose another folder.")
-    return found
+def _profile_exists() -> ProfileExists:
+    return ProfileExists("This folder holds a signed-in device already; choose another folder.")
 
 
 def _draft(tx: Tx, wanted: Profile, password: str) -> tuple[Profile, bool, Register]:
     """Store profile and keys, or find those of an earlier try; return them as the frame to send."""
-    found = _check_empty(tx)
+    found = profile.get_profile(tx)
     has_tried = found is not None and (found.username, found.phone, found.server) == (
         wanted.username,
         wanted.phone,
         wanted.server,
     )
+    if found is not None and found.complete and not has_tried:
+        raise _profile_exists()
     if found is not None and has_tried:
         draft, account, device = found, profile.account(tx), profile.device(tx)
     else:
@@ -160,7 +167,13 @@ def _draft(tx: Tx, wanted: Profile, password: str) -> tuple[Profile, bool, Regis
         profile.put_device(tx, device)
     entry = Entry(device.device_id, device.public, draft.device_name)
     # Not the present time: another try must sign the same bytes, for the server may have the first one's.
-    signed = device_list.sign(account, 1, device.signed[0].made_ms, [entry])
+    known = people.get_person(tx, draft.user)
+    if (
+        known is not None and known.version == 1
+    ):  # nor another list of this version, after a week's new prekeys
+        signed = known.signed
+    else:
+        signed = device_list.sign(account, 1, device.signed[0].made_ms, [entry])
     frame = Register(
         1, draft.username, draft.phone, password, draft.user, account.public, device.public, signed,
         keys.prekeys(device),
@@ -168,23 +181,36 @@ def _draft(tx: Tx, wanted: Profile, password: str) -> tuple[Profile, bool, Regis
     return draft, has_tried, frame
 
 
-def _announce(tx: Tx) -> tuple[DeviceKeys, LinkSecret, str]:
-    _check_empty(tx)
-    device = keys.new_device(tx.random, tx.now_ms)
-    profile.put_device(tx, device)
-    return device, *linking.new_code(device.public, tx.random)
+def _announce(tx: Tx, server: str, username: str) -> tuple[bool, DeviceKeys, LinkSecret, str]:
+    """Return whether this device was one of the account before, its keys, and its link code with its secret."""
+    found = profile.get_profile(tx)
+    is_again = found is not None and found.complete
+    if found is not None and is_again:
+        if (found.server, found.username.casefold()) != (server, username.casefold()):
+            raise _profile_exists()
+        device = profile.device(tx)
+    else:
+        device = keys.new_device(tx.random, tx.now_ms)
+        profile.put_device(tx, device)
+    return is_again, device, *linking.new_code(device.public, tx.random)
 
 
 def _link(tx: Tx, draft: Profile, account: AccountKey, devices: DeviceList) -> Me:
+    found = profile.get_profile(tx)
+    if found is not None and found.complete:
+        if (found.user, profile.account(tx).public) != (draft.user, account.public):
+            raise ServerLied("This is another account of the same name; log in to it in a new folder.")
+        draft = msgspec.structs.replace(draft, phone=found.phone)
     profile.put_account(tx, account)
     return _complete(tx, draft, devices)
 
 
 def _complete(tx: Tx, draft: Profile, devices: DeviceList) -> Me:
-    done = Profile(draft.server, draft.user, draft.username, draft.phone, draft.device_name, complete=True)
-    profile.put_profile(tx, done)
+    profile.put_profile(tx, msgspec.structs.replace(draft, complete=True))
     me, own = profile.identity(tx)
-    people.learn(tx, own, own.user, devices)
+    # What was registered again has the first list, which may be older than what is known: see `returns.py`.
+    if not draft.complete:
+        people.learn(tx, own, own.user, devices)
     person = people.get_person(tx, own.user)
     if person is None or own.device not in person.active:
         raise ServerLied("The account's device list does not name this device; start again.")

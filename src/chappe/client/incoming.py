@@ -25,7 +25,7 @@ from .store.profile import Own
 
 
 class NeedList(Exception):
-    """A message came from a device that no known list names: fetch the list of `user` and run the step again."""
+    """A message came from a device that no list in use names: fetch the list of `user` and run the step again."""
 
     def __init__(self, user: UserId) -> None:
         super().__init__(user.hex())
@@ -121,9 +121,14 @@ def _sender(
 ) -> tuple[Person | None, KnownDevice | None]:
     person = people.get_person(tx, event.sender)
     device = person.devices.get(event.device) if person else None
-    if device is None and event.sender not in asked:
+    # One that was gone may be back: after a restore of the server it has to be linked again.
+    if (device is None or _is_gone(device, event)) and event.sender not in asked:
         raise NeedList(event.sender)
     return person, device
+
+
+def _is_gone(device: KnownDevice, event: frames.Event) -> bool:
+    return device.until_ms is not None and millis(event.id) > device.until_ms
 
 
 def _opened(
@@ -132,7 +137,7 @@ def _opened(
     """Decrypt an event and store what that changed. Raises: `CryptoError`; nothing is stored then."""
     if person is None or device is None:
         raise NoSession("The sending device is on no list signed by its account.")
-    if device.until_ms is not None and millis(event.id) > device.until_ms:
+    if _is_gone(device, event):
         raise NoSession("The sending device was revoked before this was sent.")
     context = Context(event.conv, event.sender, event.device, event.cid, event.kind, event.ref)
     keys = profile.device(tx)

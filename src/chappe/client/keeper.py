@@ -26,6 +26,7 @@ from .directory import Directory
 from .errors import Offline, ServerLied
 from .events import EventHub, MessageChanged
 from .link import Link
+from .returns import Returns
 from .sender import Sender
 from .store import messages, people, profile
 from .store.database import Database, Tx
@@ -61,21 +62,30 @@ class Keeper:
         self._hub = hub
         self._directory = directory
         self._watched = watched
+        self._returns = Returns(database, own, directory)
 
     async def run(self, link: Link, sender: Sender) -> None:
         """Keep house until the connection is over. A chore that the server refuses is left for the next round."""
         try:
-            chores = (self._receipts, self._presence, self._contacts, self._own_devices)
+            # What the server lacks comes before anything that is fetched from it.
+            chores = (
+                self._keys,
+                self._returns.run,
+                self._receipts,
+                self._presence,
+                self._contacts,
+                self._own_devices,
+            )
             for chore in chores:
                 await self._try(chore, link)
             number = 0
             while True:
-                if number % KEYS_EVERY == 0:
-                    await self._try(self._keys, link)
                 if await self._database.run(_tidy, self._own):
                     sender.wake()
-                number += 1
                 await trio.sleep(EVERY_S)
+                number += 1
+                if number % KEYS_EVERY == 0:
+                    await self._try(self._keys, link)
         except Offline:
             return
 

@@ -43,18 +43,24 @@ SUSPECT_AFTER: Final = 3
 class Sender:
     """The outbox's worker on one connection.
 
-    `fresh` names what was written in this process and not posted yet, on any connection: everything else may have
-    reached the server before, and carries `after`.
+    `resends`: what was written in this process and not posted yet, on any connection; and from when on the rest may be
+    posted. That may have reached the server before, so it carries `after`, and another gateway may be storing it still.
     """
 
     def __init__(
-        self, database: Database, own: Own, hub: EventHub, directory: Directory, fresh: set[Cid]
+        self,
+        database: Database,
+        own: Own,
+        hub: EventHub,
+        directory: Directory,
+        resends: tuple[set[Cid], float],
     ) -> None:
         self._database = database
         self._own = own
         self._hub = hub
         self._directory = directory
-        self._fresh = fresh
+        self._fresh, self._resend_at = resends
+        self._posted: set[Cid] = set()  # on this connection
         self._wakeup = Wakeup()
         self._in_flight: dict[Cid, float] = {}  # until when an answer is waited for
         self._retry_at: dict[Cid, float] = {}
@@ -75,6 +81,7 @@ class Sender:
         """The server has these, or never will; the next ones may go."""
         for cid in cids:
             self._in_flight.pop(cid, None)
+            self._posted.discard(cid)
             for memory in (self._retry_at, self._tries, self._misfits):
                 memory.pop(cid, None)
         if cids:
@@ -104,15 +111,21 @@ class Sender:
                 now = trio.current_time()
                 for row in rows:
                     is_under_way = self._in_flight.get(row.cid, now) > now
-                    is_due = self._retry_at.get(row.cid, now) <= now
+                    is_due = self._retry_at.get(row.cid, now) <= now and self._may_go(row, now)
                     has_room = len(self._in_flight) < MAX_IN_FLIGHT or row.cid in self._in_flight
                     if is_due and not is_under_way and has_room:
                         await self._send(link, row)
                 waits = (*self._retry_at.values(), *self._in_flight.values())
+                if now < self._resend_at:
+                    waits = (*waits, self._resend_at)
                 with trio.move_on_at(min(waits, default=math.inf)):
                     await self._wakeup.wait()
         except Offline:
             return
+
+    def _may_go(self, row: Queued, now: float) -> bool:
+        was_posted = row.frame is not None and row.cid not in self._fresh
+        return not was_posted or row.cid in self._posted or now >= self._resend_at
 
     async def _send(self, link: Link, row: Queued) -> None:
         cid = row.cid
@@ -139,6 +152,7 @@ class Sender:
         else:
             is_first_time = cid in self._fresh
             self._fresh.discard(cid)
+            self._posted.add(cid)
             self._in_flight[cid] = trio.current_time() + ANSWER_S
             self._retry_at.pop(cid, None)
             link.post(frame if is_first_time else replace(frame, after=row.after))

@@ -18,8 +18,10 @@ from trio_websocket import ConnectionClosed, WebSocketConnection
 
 from ..crypto import keys
 from ..crypto.keys import DeviceKeys
+from ..ids import MessageId
 from ..protocol import codec
 from ..protocol.codes import CloseCode, ProtocolError, RequestError
+from ..protocol.decoders import decoder_of
 from ..protocol.frames import (
     VERSION,
     Challenge,
@@ -43,7 +45,10 @@ ANSWER_S: Final = 30.0
 CLOSE_S: Final = 2.0
 
 _FINAL: Final[dict[int, str]] = {
-    CloseCode.NOT_AUTHENTICATED: "The server does not know this device; log in again in a new folder.",
+    CloseCode.NOT_AUTHENTICATED: (
+        "The server does not know this device: log in again, or register again if it does not know the account "
+        "either; what is stored here stays."
+    ),
     CloseCode.FORBIDDEN: "This device was signed out by another device of the account; log in again.",
     CloseCode.REPLACED: "Another connection of this same device took over; use one program per folder.",
 }
@@ -54,6 +59,7 @@ class Wire:
 
     def __init__(self, socket: WebSocketConnection) -> None:
         self._socket = socket
+        self._breach: Unreachable | None = None
         self.session = Session(Role.CLIENT)
 
     async def receive(self) -> list[Frame]:
@@ -68,15 +74,17 @@ class Wire:
         try:
             return self.session.receive(data if isinstance(data, bytes) else data.encode())
         except ProtocolError as error:
+            # Kept before the goodbye: who sends meanwhile is told 1000 by trio-websocket, as if all were well.
+            self._breach = Unreachable(f"The server broke the protocol: {error.message}")
             await self.close(error.close, error.message)
-            raise Unreachable(f"The server broke the protocol: {error.message}") from error
+            raise self._breach from error
 
     async def send_bytes(self, data: bytes) -> None:
         """Send one WebSocket message of frames that passed the session. Raises: `Refused`, `Unreachable`."""
         try:
             await self._socket.send_message(data)
         except ConnectionClosed as error:
-            raise _closed(error) from None
+            raise self._breach or _closed(error) from None
 
     async def send(self, frame: Frame) -> None:
         """Send one frame. Raises: `Refused`, `Unreachable`."""
@@ -116,14 +124,18 @@ class Wire:
             case _:
                 raise Unreachable("The server is about to stop; try again.")
 
-    async def sign_in(self, device: DeviceKeys, cursor: bytes | None) -> tuple[Welcome, Sequence[Frame]]:
+    async def sign_in(
+        self, device: DeviceKeys, cursor: bytes | None, newest: MessageId | None = None
+    ) -> tuple[Welcome, Sequence[Frame]]:
         """Prove who this device is; return the welcome, and the frames that came in one message with it.
+
+        `cursor` is where to go on, `newest` the greatest message id it has seen.
 
         Raises: `Refused`, `Unreachable`.
         """
         challenge = await self.challenge()
         proof = keys.sign_hello(device, hello_transcript(challenge.nonce, challenge.server, VERSION))
-        await self.send(Hello(VERSION, device.device_id, proof, cursor))
+        await self.send(Hello(VERSION, device.device_id, proof, cursor, newest=newest))
         with _patience():
             frames = await self.receive()
         match frames[0]:
@@ -136,7 +148,7 @@ class Wire:
 def decoded(value: msgspec.Raw, answer: type[R]) -> R:
     """Return a result as its type. Raises: `ServerLied`."""
     try:
-        return msgspec.msgpack.decode(value, type=answer)
+        return decoder_of(answer).decode(value)
     except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
         raise ServerLied("The server gave an answer of the wrong form; it was not used.") from error
 

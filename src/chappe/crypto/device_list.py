@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from ..ids import device_id
+from ..protocol.decoders import decoder_of
 from ..protocol.frames import Counter, Device, Key, Text
 from . import primitives
 from .errors import BadDeviceList, BadKey, BadSignature, RolledBack
@@ -71,7 +72,7 @@ def verify(signed: bytes, account_public: bytes, at_least: int) -> DeviceList:
 
 def _parse(payload: bytes) -> DeviceList:
     try:
-        devices = msgspec.msgpack.decode(payload, type=DeviceList)
+        devices = decoder_of(DeviceList).decode(payload)
     except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
         raise BadDeviceList("This device list is malformed; do not use it.") from error
     if len({entry.device for entry in devices.entries}) != len(devices.entries):

@@ -21,6 +21,7 @@ from nacl import bindings
 from nacl.exceptions import CryptoError as SodiumError
 
 from ..ids import DeviceId, device_id
+from ..protocol.decoders import decoder_of
 from . import keys, primitives
 from .errors import BadLink
 from .keys import AccountKey
@@ -106,7 +107,7 @@ def open(secret: LinkSecret, sealed: bytes, account_public: bytes) -> AccountKey
         opened = bindings.crypto_box_seal_open(
             sealed, primitives.x25519_public(secret.private), secret.private
         )
-        handover = msgspec.msgpack.decode(opened, type=_Handover)
+        handover = decoder_of(_Handover).decode(opened)
     except (SodiumError, ValueError, RecursionError) as error:
         raise BadLink("The account key cannot be opened with this code; start the linking again.") from error
     if not hmac.compare_digest(handover.echo + handover.device_key, secret.echo + secret.device_key):

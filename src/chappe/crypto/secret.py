@@ -10,6 +10,7 @@ from typing import Any, Self
 import msgspec
 from msgspec import Struct
 
+from ..protocol.decoders import decoder_of
 from .errors import BadState
 
 
@@ -33,6 +34,6 @@ class Secret(Struct, frozen=True, array_like=True):
     def from_bytes(cls, stored: bytes) -> Self:
         """Read what `to_bytes` wrote. Raises: `BadState`."""
         try:
-            return msgspec.msgpack.decode(stored, type=cls)
+            return decoder_of(cls).decode(stored)
         except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
             raise BadState(f"This stored {cls.__name__} cannot be read; restore it from a backup.") from error

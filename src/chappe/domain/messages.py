@@ -16,8 +16,9 @@ from ..protocol.frames import Kind
 class StoredMessage(Struct, frozen=True, gc=False, array_like=True):
     """One accepted message and, for every device that must hear it, its wrapped key.
 
-    Written as a whole: the log row and every inbox row are durable together or not at all. `kind` below 64 goes to
-    the log and the inboxes, from 64 on only to the inboxes.
+    `kind` below 64 goes to the log and the inboxes, from 64 on only to the inboxes. `id` is its place in the order of
+    the conversation, on every device. Its place in the inboxes is another one when it is stored once more, since
+    readers may have gone past the first: `again`, made then.
     """
 
     id: MessageId
@@ -29,6 +30,12 @@ class StoredMessage(Struct, frozen=True, gc=False, array_like=True):
     ref: MessageId | None
     body: bytes
     wraps: dict[DeviceId, bytes]
+    again: MessageId | None = None
+
+    @property
+    def pos(self) -> MessageId:
+        """Where it stands in the inboxes: cursors go by this."""
+        return self.again or self.id
 
 
 class LogRow(Struct, frozen=True, gc=False):
@@ -45,7 +52,7 @@ class LogRow(Struct, frozen=True, gc=False):
 
 
 class InboxRow(Struct, frozen=True, gc=False):
-    """What one device has to hear."""
+    """What one device has to hear. `pos` is its place in the inbox, `id` that in the conversation."""
 
     id: MessageId
     conv: ConversationId
@@ -56,6 +63,7 @@ class InboxRow(Struct, frozen=True, gc=False):
     ref: MessageId | None
     wrap: bytes
     body: bytes
+    pos: MessageId
 
 
 class Watermark(Struct, frozen=True, gc=False, array_like=True):

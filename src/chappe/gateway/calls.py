@@ -10,16 +10,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from msgspec import Struct
 
 from ..crypto import device_list, keys, primitives
 from ..domain.accounts import Account, ContactRow, Direct
 from ..domain.names import checked_phone
 from ..ids import ConversationId, DeviceId, UserId, direct_conversation
-from ..ports import KeyStore, MessageStore, UserStore
+from ..ports import Bus, KeyStore, MessageStore, UserStore
 from ..protocol import calls
-from ..protocol.codes import CloseCode, ErrorCode, RequestError
+from ..protocol.codes import ErrorCode, RequestError
+from ..protocol.decoders import decoder_of
 from ..protocol.frames import Call, Receipt
 from ..settings import LimitSettings
 from ..workers.presence import PresenceServer
@@ -47,6 +47,7 @@ class Backends:
     messages: MessageStore
     directory: Directory
     hub: Hub
+    bus: Bus
     presence: PresenceServer
     limits: LimitSettings
     now_ms: Callable[[], int]
@@ -61,6 +62,7 @@ class Calls:
         self._messages = backends.messages
         self._directory = backends.directory
         self._hub = backends.hub
+        self._bus = backends.bus
         self._presence = backends.presence
         self._limits = backends.limits
         self._now_ms = backends.now_ms
@@ -92,7 +94,7 @@ class Calls:
             raise RequestError(ErrorCode.UNKNOWN_CALL, "This server does not know that call.")
         arguments, _ = calls.CALLS[call.name]
         try:
-            decoded = msgspec.msgpack.decode(call.args, type=arguments)
+            decoded = decoder_of(arguments).decode(call.args)
         except (ValueError, RecursionError) as error:  # msgspec's errors, and text that is no UTF-8
             raise RequestError(ErrorCode.BAD_REQUEST, f"Wrong arguments for {call.name}.") from error
         return await handler(caller, decoded)
@@ -129,10 +131,8 @@ class Calls:
             revoke=revoked,
         )
         self._directory.forget(caller.user, [*added, *revoked])
-        for device in revoked:
-            connection = self._hub.of_device(device)
-            if connection is not None:
-                connection.close(CloseCode.FORBIDDEN, "This device was revoked.")
+        self._bus.changed_nowait(caller.user, [*added, *revoked])
+        self._hub.revoke(revoked)
         return calls.Nothing()
 
     async def _keys_publish(self, caller: Caller, args: calls.PublishKeys) -> calls.KeyCount:
@@ -175,8 +175,6 @@ class Calls:
             account = await self._users.account_by_name(args.who)
         if account is None:
             raise _no_such_account()
-        if len(await self._users.contacts(caller.user)) >= self._limits.contacts_per_account:
-            raise RequestError(ErrorCode.FORBIDDEN, "This contact list is full; remove somebody first.")
         row = ContactRow(
             caller.user,
             account.user,
@@ -184,7 +182,8 @@ class Calls:
             args.name or account.username,
             account.phone if is_phone else None,
         )
-        await self._users.put_contact(row)
+        if not await self._users.put_contact(row, self._limits.contacts_per_account):
+            raise RequestError(ErrorCode.FORBIDDEN, "This contact list is full; remove somebody first.")
         await self._presence.refresh(caller.user)
         return calls.Contact(row.user, row.username, row.name, row.phone)
 

@@ -16,4 +16,6 @@ class ConsoleSender:
 
     async def send(self, phone: str, code: str) -> None:
         """Print the code."""
-        print(f"verification code for {phone}: {code}", file=self._out, flush=True)
+        # In one piece, end of line included: several workers write to the same console.
+        self._out.write(f"verification code for {phone}: {code}\n")
+        self._out.flush()

@@ -24,6 +24,7 @@ from ..protocol.session import Role, Session, State
 from ..protocol.window import SendWindow
 from ..settings import LimitSettings, Timing
 from ..wakeup import Wakeup
+from .times import EventTimes
 
 CLOSE_GRACE_S = 2.0
 
@@ -34,8 +35,9 @@ Buckets = dict[str, LeakyBucket]
 class Connection:
     """The state of one connection.
 
-    `live` holds rows for this device that were stored while it is connected; `lost` is the smallest id of those that
-    did not fit, so that the pump reads the inbox again from there. `safe` is the newest cursor that went out.
+    `live` holds rows for this device that were stored while it is connected; `lost` is the smallest position of those
+    that did not fit, so that the pump reads the inbox again from there. `safe` is the newest cursor that went out.
+    `was_full` says that a write found no room in the socket since the writer looked.
     """
 
     __slots__ = (
@@ -51,6 +53,7 @@ class Connection:
         "is_held",
         "is_idle",
         "live",
+        "live_bytes",
         "lost",
         "nonce",
         "outbox",
@@ -60,7 +63,9 @@ class Connection:
         "scope",
         "session",
         "start_pump",
+        "times",
         "user",
+        "was_full",
         "window",
         "writer_wakeup",
     )
@@ -83,10 +88,13 @@ class Connection:
         self.closing: tuple[CloseCode, str] | None = None
         self.in_flight = 0
         self.live: deque[InboxRow] = deque()
+        self.live_bytes = 0
         self.lost: MessageId | None = None
         self.safe = FIRST_ID
         self.is_idle = False
         self.is_held = False
+        self.was_full = False
+        self.times = EventTimes()
         self.scope = trio.CancelScope()
         self.start_pump: Callable[[], Awaitable[object]] | None = None
         self.writer_wakeup = Wakeup()
@@ -150,32 +158,48 @@ class Connection:
         live = self.live
         if len(live) < self._limits.live_events:
             live.append(row)
+            self.live_bytes += len(row.body) + len(row.wrap)
             self.pump_wakeup.set()
         else:
-            first = min(row.id, *(waiting.id for waiting in live))
+            first = min(row.pos, *(waiting.pos for waiting in live))
             live.clear()
+            self.live_bytes = 0
             self.read_again(first)
 
+    def next_live(self) -> InboxRow:
+        """Take the oldest row out of the live queue."""
+        row = self.live.popleft()
+        self.live_bytes -= len(row.body) + len(row.wrap)
+        return row
+
     def read_again(self, first: MessageId) -> None:
-        """Make the pump read the inbox again, from this id on."""
+        """Make the pump read the inbox again, from this position on."""
         self.lost = first if self.lost is None else min(first, self.lost)
         self.pump_wakeup.set()
 
-    def acknowledge(self, n: int) -> None:
-        """Take the client's ACK; the pump goes on if the window is what held it.
+    def acknowledge(self, n: int) -> int:
+        """Take the client's ACK; the pump goes on if the window is what held it. Return how many events are new in it.
 
         Raises: `ProtocolError` for an event that was never sent.
         """
+        before = self.window.events
         self.window.ack(n, trio.current_time())
         if self.is_held:
             self.pump_wakeup.set()
+        return before - self.window.events
 
-    async def until_window(self) -> None:
-        """Return when the window has room for another event; the pump's way of waiting for ACKs."""
+    def socket_full(self) -> None:
+        """Note that the client reads more slowly than this writes."""
+        self.was_full = True
+
+    async def until_window(self) -> bool:
+        """Return when the window has room for another event, and whether that took waiting for ACKs; the pump's."""
         self.is_held = True
+        had_room = self.window.has_room
         while not self.window.has_room:
             await self.pump_wakeup.wait()
         self.is_held = False
+        return not had_room
 
     def deliver(self, row: InboxRow, cursor: MessageId | None, now: float) -> None:
         """Put a row on its way as the next EVENT; the pump's, which minds the window."""
@@ -188,12 +212,13 @@ class Connection:
         )  # fmt: skip
         encoded = codec.encode(event)
         window.sent(len(encoded), now)
+        self.times.sent(row.pos, row.cid)
         self._post(event, encoded)
 
-    def cursor(self, horizon: MessageId) -> MessageId:
+    def cursor(self, live_horizon: MessageId) -> MessageId:
         """Return the newest cursor that is safe after everything put into the outbox so far."""
         if self.is_idle and not self.live and self.lost is None:
-            self.safe = max(self.safe, horizon)
+            self.safe = max(self.safe, live_horizon)
         return self.safe
 
     def spend(self, what: str, burst: float, per_s: float, amount: float = 1) -> None:
@@ -218,6 +243,11 @@ class Connection:
     def can_spend(self, what: str, burst: float, per_s: float, amount: float) -> bool:
         """Take that much at once if it is there: the cheap way for a whole message full of frames."""
         return amount <= burst and not self._bucket(what, burst, per_s).take(trio.current_time(), amount)
+
+    @property
+    def buckets(self) -> Buckets:
+        """The device's rate limits."""
+        return self._buckets
 
     def _bucket(self, what: str, burst: float, per_s: float) -> LeakyBucket:
         bucket = self._buckets.get(what)

@@ -1,8 +1,8 @@
 """What sending needs to know of conversations and devices, kept in memory: members, and who must get a wrap.
 
 The router asks for every message, so an answer that is here costs a dictionary look-up and no store; with the user
-store away, known conversations go on. Whoever changes a device list calls `forget`. Only this node's changes are
-seen here; other nodes' come over the bus.
+store away, known conversations go on. Whoever changes a device list calls `forget`. What other nodes change comes over
+the bus.
 """
 
 from __future__ import annotations
@@ -30,6 +30,14 @@ class Audience:
     parts: tuple[tuple[UserId, frozenset[DeviceId]], ...]
 
 
+@dataclass(eq=False, slots=True)
+class _Read:
+    """A device on its way from the store; `is_stale` once it changed meanwhile."""
+
+    device: DeviceId
+    is_stale: bool = False
+
+
 class Directory:
     """A bounded cache over the user store. Two tasks that miss the same entry both read it; that harms nothing."""
 
@@ -39,6 +47,7 @@ class Directory:
         self._audiences: OrderedDict[ConversationId, Audience] = OrderedDict()
         self._devices: OrderedDict[DeviceId, Device] = OrderedDict()
         self._of_user: OrderedDict[UserId, frozenset[DeviceId]] = OrderedDict()
+        self._reads: set[_Read] = set()
         self._changes = 0
 
     async def device(self, device: DeviceId) -> Device | None:
@@ -47,11 +56,21 @@ class Directory:
         Raises: `StoreUnavailable` when it is not in memory and the store is away.
         """
         known = self._devices.get(device)
-        if known is None:
-            changes = self._changes
-            known = await self._users.device(device)
-            if known is not None and changes == self._changes:
-                _keep(self._devices, device, known, MAX_DEVICES)
+        if known is not None:
+            return known
+        read = _Read(device)
+        self._reads.add(read)
+        try:
+            while True:
+                read.is_stale = False
+                known = await self._users.device(device)
+                # What was revoked meanwhile must not sign in once more.
+                if not read.is_stale:
+                    break
+        finally:
+            self._reads.remove(read)
+        if known is not None:
+            _keep(self._devices, device, known, MAX_DEVICES)
         return known
 
     async def members(self, conv: ConversationId) -> tuple[UserId, ...] | None:
@@ -104,12 +123,26 @@ class Directory:
                 _keep(self._of_user, user, known, MAX_USERS)
         return known
 
+    def forget_all(self) -> None:
+        """Drop everything that can change: a change may have been made elsewhere and not been told."""
+        self._changes += 1
+        self._of_user.clear()
+        self._devices.clear()
+        for read in self._reads:
+            read.is_stale = True
+
     def forget(self, user: UserId, revoked: Iterable[DeviceId]) -> None:
-        """Drop what is known of an account's devices: its list changed. What is being read meanwhile is not kept."""
+        """Drop what is known of an account's devices: its list changed.
+
+        Of what is being read meanwhile, a device of `revoked` is read again and a list of devices is not kept.
+        """
         self._changes += 1
         self._of_user.pop(user, None)
-        for device in revoked:
+        gone = set(revoked)
+        for device in gone:
             self._devices.pop(device, None)
+        for read in self._reads:
+            read.is_stale |= read.device in gone
 
 
 _K = TypeVar("_K")

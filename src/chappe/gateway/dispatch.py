@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,8 +16,12 @@ from typing import Any
 import trio
 from msgspec import Struct
 
+from supervisors import NotRunning
+
 from ..errors import StoreUnavailable
-from ..metrics import Metrics
+from ..metrics import Metrics, Outcome
+from ..ports import Bus
+from ..protocol.calls import CALLS
 from ..protocol.codes import CloseCode, RequestError
 from ..protocol.frames import (
     Ack,
@@ -36,6 +41,7 @@ from ..protocol.frames import (
     Welcome,
 )
 from ..settings import Settings
+from ..workers.shared_limits import SharedLimits
 from .calls import Caller, Calls
 from .connection import Connection
 from .hub import Hub
@@ -43,6 +49,7 @@ from .refusals import refuse, store_away
 from .requests import Requests
 from .router import Router
 from .signin import SignIn
+from .times import Delays
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +59,12 @@ class Parts:
     hub: Hub
     router: Router
     signin: SignIn
+    bus: Bus
+    limits: SharedLimits
     calls: Calls
     requests: Requests
     metrics: Metrics
+    delays: Delays
     now_ms: Callable[[], int]
     admitted: Callable[[Connection], None]
 
@@ -62,8 +72,10 @@ class Parts:
 class Dispatch:
     """Hands frames on."""
 
-    def __init__(self, parts: Parts, settings: Settings) -> None:
+    def __init__(self, parts: Parts, settings: Settings, resend_ms: int, restored_ms: int = 0) -> None:
         self._parts = parts
+        self._resend_ms = resend_ms
+        self._restored_ms = restored_ms
         self._server = settings.gateway.name
         self._limits = settings.limits
         self._heartbeat_s = settings.timing.heartbeat_s
@@ -98,7 +110,10 @@ class Dispatch:
             await self._parts.router.send(connection, sends)
 
     async def _ack(self, connection: Connection, ack: Ack) -> None:
-        connection.acknowledge(ack.n)
+        parts = self._parts
+        count = connection.acknowledge(ack.n)
+        parts.metrics.acknowledged.inc(count)
+        parts.delays.acknowledged(connection.times.acknowledged(count))
 
     async def _receipt(self, connection: Connection, receipt: Receipt) -> None:
         await self._unanswered(connection, self._parts.router.receipt(connection, receipt))
@@ -116,7 +131,7 @@ class Dispatch:
             refuse(connection, self._parts.metrics, store_away(self._parts.metrics, "directory"))
 
     async def _ping(self, connection: Connection, ping: Ping) -> None:
-        cursor = connection.cursor(self._parts.router.horizon())
+        cursor = connection.cursor(self._parts.router.live_horizon())
         connection.post(Pong(ping.n, self._parts.now_ms(), cursor))
 
     async def _pong(self, _connection: Connection, _pong: Pong) -> None:
@@ -124,36 +139,48 @@ class Dispatch:
 
     async def _refused(self, connection: Connection, error: Error) -> None:
         """Send back what the session refused; clients may not send ERROR themselves."""
-        self._parts.metrics.errors.labels(error.code).inc()
+        metrics = self._parts.metrics
+        if error.cid is None:
+            metrics.refused(error.code)
+        else:
+            metrics.send_refused(error.code)
         connection.post(error)
 
     async def _call(self, connection: Connection, call: Call) -> None:
         assert connection.user is not None
         assert connection.device is not None
         caller = Caller(connection, connection.user, connection.device)
+        name = call.name if call.name in CALLS else "unknown"
         try:
             connection.spend("calls", self._limits.calls_burst, self._limits.calls_per_s)
         except RequestError as refusal:
+            self._parts.metrics.call_ended(name, Outcome.REFUSED)
             refuse(connection, self._parts.metrics, refusal, rid=call.rid)
         else:
-            self._parts.requests.start(connection, call.rid, self._parts.calls.handle, caller, call)
+            work = partial(self._parts.calls.handle, caller, call)
+            self._parts.requests.start(connection, call.rid, name, work)
 
     async def _register(self, connection: Connection, frame: Register) -> None:
-        self._sign_up(connection, frame.rid, partial(self._parts.signin.register, connection.address, frame))
+        self._sign_up(connection, frame, partial(self._parts.signin.register, connection.address, frame))
 
     async def _verify(self, connection: Connection, frame: Verify) -> None:
-        self._sign_up(connection, frame.rid, partial(self._parts.signin.verify, connection.address, frame))
+        self._sign_up(connection, frame, partial(self._parts.signin.verify, connection.address, frame))
 
     async def _login(self, connection: Connection, frame: Login) -> None:
-        self._sign_up(connection, frame.rid, partial(self._parts.signin.login, connection.address, frame))
+        self._sign_up(connection, frame, partial(self._parts.signin.login, connection.address, frame))
 
     async def _link(self, connection: Connection, frame: Link) -> None:
-        self._sign_up(connection, frame.rid, partial(self._parts.signin.link, connection, frame))
+        self._sign_up(connection, frame, partial(self._parts.signin.link, connection, frame))
 
-    def _sign_up(self, connection: Connection, rid: int, work: Callable[[], Awaitable[Struct]]) -> None:
+    def _sign_up(
+        self,
+        connection: Connection,
+        frame: Register | Verify | Login | Link,
+        work: Callable[[], Awaitable[Struct]],
+    ) -> None:
         # People take their time to read a code or to link a device.
         connection.hello_by = trio.current_time() + self._signup_s
-        self._parts.requests.start(connection, rid, work)
+        self._parts.requests.start(connection, frame.rid, type(frame).__name__.lower(), work)
 
     async def _hello(self, connection: Connection, hello: Hello) -> None:
         parts = self._parts
@@ -162,15 +189,22 @@ class Dispatch:
         except StoreUnavailable:
             connection.close(CloseCode.OVERLOADED, "The store is away; try again.")
             return
+        buckets = parts.hub.buckets(device.device)
+        await parts.limits.load(device.device, buckets)
         if connection.is_over:
             return
         # No cursor of ours is ever newer than this; one that is must not make the device miss anything.
         start = min(start, parts.router.horizon())
-        connection.sign_in(device, start, hello.window, parts.hub.buckets(device.device))
+        connection.sign_in(device, start, hello.window, buckets)
+        parts.delays.begin(connection)
         if hello.cursor is not None:
             parts.metrics.resumes.inc()
         parts.hub.enter(connection, device.user, device.device)
         parts.admitted(connection)
+        # Before the inbox is read: whoever stores something from now on finds this device, or it finds what was stored.
+        await parts.bus.claim(device.device, device.user, connection.id)
+        if hello.newest is not None:
+            parts.router.saw(hello.newest)
         connection.post(
             Welcome(
                 session=secrets.token_bytes(16),
@@ -179,7 +213,10 @@ class Dispatch:
                 heartbeat_s=self._heartbeat_s,
                 limits=connection.session.limits,
                 now=parts.now_ms(),
+                resend_ms=self._resend_ms,
+                restored_ms=self._restored_ms,
             )
         )
         assert connection.start_pump is not None
-        await connection.start_pump()
+        with suppress(NotRunning):  # the session is just ending, this reader with it
+            await connection.start_pump()

@@ -7,7 +7,7 @@ no task: entering and leaving are plain calls on trio's thread.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import trio
 
@@ -86,6 +86,13 @@ class Hub:
         if len(self._buckets) > REMEMBERED_DEVICES:
             self._buckets.popitem(last=False)
         return buckets
+
+    def revoke(self, devices: Iterable[DeviceId]) -> None:
+        """End the connections of devices that were revoked."""
+        for device in devices:
+            connection = self._by_device.get(device)
+            if connection is not None:
+                connection.close(CloseCode.FORBIDDEN, "This device was revoked.")
 
     def of_device(self, device: DeviceId) -> Connection | None:
         """Return a device's connection."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import trio
 
-from supervisors import ChildSpec, DynamicSupervisor, NotRunning, Observer, Restart, TooManyChildren, child
+from supervisors import ChildSpec, DynamicSupervisor, NotRunning, Restart, TooManyChildren, child
 
 from ..metrics import Metrics
 from ..protocol.buckets import LeakyBucket
@@ -37,7 +37,6 @@ class Door:
     hub: Hub
     handlers: Handlers
     metrics: Metrics
-    observer: Observer
 
 
 class Listener:
@@ -107,13 +106,11 @@ class Listener:
             door.metrics.accepted.inc()
 
     async def _serve(self, connection: Connection, socket: trio.SocketStream) -> None:
-        stream: trio.abc.Stream = DirectStream(socket)
+        stream: trio.abc.Stream = DirectStream(socket, connection.socket_full)
         if self._tls is not None:
             stream = trio.SSLStream(stream, self._tls, server_side=True)
         try:
-            code = await serve(
-                connection, stream, self._settings.gateway.name, self._door.handlers, self._door.observer
-            )
+            code = await serve(connection, stream, self._settings.gateway.name, self._door.handlers)
             self._door.metrics.closed(code)
         finally:
             self._ended(connection)

@@ -23,7 +23,10 @@ def refuse(
     cid: Cid | None = None,
 ) -> None:
     """Answer with an error; the connection goes on."""
-    metrics.errors.labels(refusal.code).inc()
+    if cid is None:
+        metrics.refused(refusal.code)
+    else:
+        metrics.send_refused(refusal.code)
     detail = msgspec.Raw(refusal.detail or b"\xc0")
     connection.post(Error(refusal.code, refusal.message, rid, cid, refusal.retry_after_ms, detail))
 

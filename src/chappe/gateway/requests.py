@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVarTuple
 
 import msgspec
+import trio
 from msgspec import Struct
 
 from supervisors import DynamicSupervisor, NotRunning, Restart, TooManyChildren, child
 
 from ..errors import Missing, Stale, StoreUnavailable, Taken
-from ..metrics import Metrics
+from ..metrics import Metrics, Outcome, outcome_of
 from ..protocol.codes import ErrorCode, RequestError
 from ..protocol.frames import Result
 from .connection import Connection
 from .refusals import refuse, store_away
-
-Ts = TypeVarTuple("Ts")
 
 _TAKEN = {"username": ErrorCode.USERNAME_TAKEN, "phone": ErrorCode.PHONE_TAKEN}
 
@@ -38,19 +36,22 @@ class Requests:
         self._metrics = metrics
 
     def start(
-        self, connection: Connection, rid: int, handler: Callable[[*Ts], Awaitable[Struct]], *args: *Ts
+        self, connection: Connection, rid: int, name: str, handler: Callable[[], Awaitable[Struct]]
     ) -> None:
-        """Run `await handler(*args)` and answer with what it returns or why it refused."""
-        answer = partial(self._answer, connection, rid, partial(handler, *args))
+        """Run `await handler()` and answer with what it returns or why it refused; `name` is what metrics call it."""
+        answer = partial(self._answer, connection, rid, name, handler)
         try:
             self._pool().start_child_nowait(child(answer, restart=Restart.TEMPORARY))
         except (TooManyChildren, NotRunning):
             overloaded = RequestError(ErrorCode.OVERLOADED, "Too many requests; try again later.")
+            self._metrics.call_ended(name, Outcome.FAILED)
             refuse(connection, self._metrics, overloaded, rid=rid)
 
     async def _answer(
-        self, connection: Connection, rid: int, handler: Callable[[], Awaitable[Struct]]
+        self, connection: Connection, rid: int, name: str, handler: Callable[[], Awaitable[Struct]]
     ) -> None:
+        began = trio.current_time()
+        is_cancelled = False
         refusal: RequestError | None = RequestError(
             ErrorCode.INTERNAL, "Something broke here; it was reported."
         )
@@ -68,6 +69,15 @@ class Requests:
             refusal = RequestError(ErrorCode.NOT_FOUND, str(error))
         except StoreUnavailable:
             refusal = store_away(self._metrics, "request")
+        except trio.Cancelled:
+            is_cancelled = True  # the node stops, which is no failure of the call
+            raise
         finally:
             if refusal is not None:
                 refuse(connection, self._metrics, refusal, rid=rid)
+            if not is_cancelled:
+                outcome = Outcome.OK if refusal is None else outcome_of(refusal.code)
+                taken_s = trio.current_time() - began
+                self._metrics.call_ended(name, outcome, taken_s)
+                code = refusal.code if refusal is not None and outcome is Outcome.FAILED else None
+                self._metrics.traces.called(name, taken_s, code=code, connection=connection.id, rid=rid)

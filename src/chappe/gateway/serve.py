@@ -15,12 +15,22 @@ import trio
 import trio_websocket
 from trio_websocket import WebSocketConnection, WebSocketRequest
 
-from supervisors import AutoShutdown, Backoff, ChildSpec, GaveUp, Observer, Restart, Supervisor, child
+from supervisors import (
+    AutoShutdown,
+    Backoff,
+    ChildSpec,
+    GaveUp,
+    Restart,
+    Supervisor,
+    child,
+    cleanup_scope,
+)
 
 from ..protocol.codes import CloseCode, ProtocolError
 from ..protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL, VERSION, Challenge, Frame
 from .connection import Connection
 from .stream import RECEIVE_BYTES
+from .times import Accepted
 
 GOODBYE_S = 1.0
 # The library closes with 1009 what is past its own limit; above ours, so that most hear our 4413.
@@ -32,24 +42,26 @@ PUMP_PERIOD_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Handlers:
-    """What a connection calls: `frames` for every message, `pump` as its third task, `left` once when it is over."""
+    """What a connection calls: `frames` for every message, `pump` as its third task, `left` once when it is over, and
+    `written` after each write with what of it is to be timed.
+    """
 
     frames: Callable[[Connection, list[Frame]], Awaitable[None]]
     pump: Callable[[Connection], Awaitable[None]]
     left: Callable[[Connection], None]
+    written: Callable[[Connection, list[Accepted]], None]
 
 
-async def serve(
-    connection: Connection, stream: trio.abc.Stream, server: str, handlers: Handlers, observer: Observer
-) -> int:
+async def serve(connection: Connection, stream: trio.abc.Stream, server: str, handlers: Handlers) -> int:
     """Run one connection until it ends, and return its close code; closes the stream whatever happens."""
     code = int(CloseCode.GOING_AWAY)
     try:
         with connection.scope:
             async with trio.open_nursery() as nursery:
-                # The nursery holds the library's own reader task, which ends with the stream.
+                # Of the library's own reader alone, which asks for a nursery before there is a request to answer. It
+                # lives and dies with this child: a child of its own would restart nothing and cost a task more.
                 try:
-                    code = await _converse(nursery, connection, stream, server, handlers, observer)
+                    code = await _converse(nursery, connection, stream, server, handlers)
                 finally:
                     nursery.cancel_scope.cancel()
     finally:
@@ -64,7 +76,6 @@ async def _converse(
     stream: trio.abc.Stream,
     server: str,
     handlers: Handlers,
-    observer: Observer,
 ) -> int:
     request = await _opening(nursery, stream)
     if request is None:
@@ -76,14 +87,13 @@ async def _converse(
     connection.post(Challenge(connection.nonce, server, [VERSION]))
     supervisor = Supervisor(
         [
-            child(_write, connection, ws, id="writer", restart=Restart.TEMPORARY, significant=True),
+            child(_write, connection, ws, handlers, id="writer", restart=Restart.TEMPORARY, significant=True),
             child(_read, connection, ws, handlers, id="reader", restart=Restart.TEMPORARY, significant=True),
         ],
         name="session",
         intensity=PUMP_CRASHES,
         period_s=PUMP_PERIOD_S,
         auto_shutdown=AutoShutdown.ANY_SIGNIFICANT,
-        observer=observer,
     )
     connection.start_pump = lambda: supervisor.start_child(pump_spec(connection, handlers))
     goodbye = (CloseCode.GOING_AWAY, "The server is stopping.")
@@ -94,7 +104,8 @@ async def _converse(
         goodbye = (CloseCode.OVERLOADED, "Delivery failed again and again; reconnect and resume.")
     finally:
         left = ws.closed
-        with trio.move_on_after(GOODBYE_S, shield=True):
+        with cleanup_scope() as scope:
+            scope.deadline = trio.current_time() + GOODBYE_S
             await ws.aclose(*(connection.closing or goodbye))
     return left.code if left else goodbye[0]
 
@@ -155,14 +166,16 @@ async def _read(connection: Connection, ws: WebSocketConnection, handlers: Handl
         await trio.sleep_forever()  # the writer ends the connection, after what still waits
 
 
-async def _write(connection: Connection, ws: WebSocketConnection) -> None:
+async def _write(connection: Connection, ws: WebSocketConnection, handlers: Handlers) -> None:
     """Write what waits, everything in one message, until the connection closes."""
     outbox = connection.outbox
     try:
         while True:
             await connection.writer_wakeup.wait()
             while (message := outbox.take()) is not None:
+                events = connection.times.take_unwritten()
                 await ws.send_message(message)
+                handlers.written(connection, events)
             connection.reader_wakeup.set()
             if connection.closing is not None:
                 return

@@ -20,18 +20,20 @@ from ..crypto.errors import CryptoError, RolledBack
 from ..domain.accounts import Account, Device, PendingDevice, Registration
 from ..domain.names import checked_password, checked_phone, checked_username
 from ..errors import Taken
-from ..ids import MessageId, device_id, floor_id
+from ..ids import ID_BYTES, DeviceId, MessageId, device_id, floor_id
 from ..ports import CodeSender, UserStore
 from ..protocol import calls
 from ..protocol.buckets import LeakyBucket
 from ..protocol.codes import CloseCode, ErrorCode, ProtocolError, RequestError
 from ..protocol.frames import VERSION, Hello, Link, Login, PreKeys, Register, Verify, hello_transcript
-from ..settings import Accounts, LimitSettings
-from .connection import Connection
+from ..settings import Accounts
+from ..workers.shared_limits import SharedLimits
+from .connection import Buckets, Connection
 from .directory import Directory
 from .passwords import Passwords
 
 REMEMBERED_ADDRESSES = 10_000
+_SIGN_UPS = "sign-ups"
 
 
 class SignIn:
@@ -43,7 +45,7 @@ class SignIn:
         directory: Directory,
         sender: CodeSender,
         accounts: Accounts,
-        limits: LimitSettings,
+        limits: SharedLimits,
         now_ms: Callable[[], int],
     ) -> None:
         self._users = users
@@ -53,7 +55,7 @@ class SignIn:
         self._limits = limits
         self._now_ms = now_ms
         self._passwords = Passwords(accounts)
-        self._buckets: OrderedDict[str, LeakyBucket] = OrderedDict()
+        self._buckets: OrderedDict[str, Buckets] = OrderedDict()
 
     async def hello(self, connection: Connection, hello: Hello, server: str) -> tuple[Device, MessageId]:
         """Check a proof; return the device and where its inbox is to be read from.
@@ -80,7 +82,7 @@ class SignIn:
 
         Raises: `RequestError`, `Taken`, `StoreUnavailable`.
         """
-        self._allow(address)
+        await self._allow(address)
         now_ms = self._now_ms()
         phone = checked_phone(frame.phone)
         device = device_id(frame.device_key)
@@ -119,7 +121,7 @@ class SignIn:
 
         Raises: `RequestError`, `Taken`, `StoreUnavailable`.
         """
-        self._allow(address)
+        await self._allow(address)
         phone = checked_phone(frame.phone)
         registration = await self._users.get_registration(phone)
         if registration is None or registration.expires_ms <= self._now_ms():
@@ -136,7 +138,7 @@ class SignIn:
 
         Raises: `RequestError`, `Taken`, `StoreUnavailable`.
         """
-        self._allow(address)
+        await self._allow(address)
         account = await self._users.account_by_name(frame.username)
         if not await self._passwords.is_right(frame.password, account.password_hash if account else None):
             raise RequestError(ErrorCode.BAD_CREDENTIALS, "Wrong user name or password.")
@@ -172,15 +174,20 @@ class SignIn:
         signed = calls.DeviceList(account.user, account.account_key, account.device_list)
         return calls.SealedLink(account.user, pending.sealed, signed)
 
-    def _allow(self, address: str) -> None:
-        bucket = self._buckets.get(address)
-        if bucket is None:
-            limits = self._limits
+    async def _allow(self, address: str) -> None:
+        limits = self._limits.settings
+        buckets = self._buckets.get(address)
+        if buckets is None:
             bucket = LeakyBucket(limits.signups_per_address_burst, limits.signups_per_address_per_s)
-            self._buckets[address] = bucket
+            buckets = self._buckets[address] = {_SIGN_UPS: bucket}
             if len(self._buckets) > REMEMBERED_ADDRESSES:
                 self._buckets.popitem(last=False)
-        wait_s = bucket.take(trio.current_time())
+        name = DeviceId(
+            hashlib.blake2b(address.encode(), digest_size=ID_BYTES, person=b"chappe address").digest()
+        )
+        await self._limits.load(name, buckets)
+        wait_s = buckets[_SIGN_UPS].take(trio.current_time())
+        self._limits.save_nowait(name, buckets)
         if wait_s:
             raise RequestError(
                 ErrorCode.RATE_LIMITED,

@@ -9,6 +9,7 @@ rare (a full buffer, closing) is left to trio's stream. The listener makes one p
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 import trio
 
@@ -16,13 +17,16 @@ RECEIVE_BYTES = 32 * 1024
 
 
 class DirectStream(trio.abc.Stream):
-    """A connected TCP socket. `send_all` may return without a checkpoint; `receive_some` always has one."""
+    """A connected TCP socket. `send_all` may return without a checkpoint; `receive_some` always has one. `on_full`
+    hears of every write that finds no room in the kernel's buffer.
+    """
 
-    __slots__ = ("_inner", "_socket")
+    __slots__ = ("_inner", "_on_full", "_socket")
 
-    def __init__(self, inner: trio.SocketStream) -> None:
+    def __init__(self, inner: trio.SocketStream, on_full: Callable[[], None] = lambda: None) -> None:
         self._inner = inner
         self._socket = inner.socket
+        self._on_full = on_full
 
     async def send_all(self, data: bytes | bytearray | memoryview) -> None:
         """Send it all. Raises: as `trio.abc.SendStream`; cancelled, a part of it may have been sent."""
@@ -35,6 +39,7 @@ class DirectStream(trio.abc.Stream):
         except OSError as error:
             raise trio.BrokenResourceError("The peer has closed the connection.") from error
         if sent < len(data):
+            self._on_full()
             await self._inner.send_all(memoryview(data)[sent:])
 
     async def wait_send_all_might_not_block(self) -> None:

@@ -21,11 +21,15 @@ Clock = Callable[[], int]
 EVERY_S = 1.0
 
 
-async def sweep(hub: Hub, timing: Timing, now_ms: Clock) -> None:
-    """Look after all connections, for ever."""
+async def sweep(hub: Hub, timing: Timing, now_ms: Clock, late: Callable[[float], None]) -> None:
+    """Look after all connections, for ever. `late` hears by how many seconds each round began too late: that long the
+    event loop was busy with others.
+    """
     while True:
-        await trio.sleep(EVERY_S)
+        due = trio.current_time() + EVERY_S
+        await trio.sleep_until(due)
         now = trio.current_time()
+        late(now - due)
         for connection in hub:
             if connection.closing is None:
                 _look_at(connection, now, timing, now_ms)

@@ -5,6 +5,7 @@ The development authority is made once and kept in the data folder, so that `--c
 
 from __future__ import annotations
 
+import fcntl
 import ssl
 from pathlib import Path
 
@@ -19,11 +20,12 @@ def server_context(settings: Gateway, data: Path) -> ssl.SSLContext | None:
 
     Raises: `SettingsError` when the files cannot be used.
     """
-    certificate, private_key = settings.certificate, settings.private_key
-    if settings.self_signed:
-        certificate = private_key = _development_certificate(data / "tls", settings.host)
+    certificate, private_key = certificate_file(settings, data), settings.private_key
     if certificate is None:
         return None
+    if settings.self_signed:
+        private_key = certificate
+        _make_certificate(certificate, settings.host)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     try:
@@ -33,14 +35,25 @@ def server_context(settings: Gateway, data: Path) -> ssl.SSLContext | None:
     return context
 
 
-def _development_certificate(folder: Path, host: str) -> Path:
-    """Return a file with certificate and key for this machine, made by the authority in `ca.pem` beside it."""
-    server = folder / "server.pem"
-    if not server.exists():
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        authority = trustme.CA()
-        authority.cert_pem.write_to_path(folder / "ca.pem")
-        names = dict.fromkeys(("localhost", "127.0.0.1", "::1", host))
-        server.touch(mode=0o600)
-        authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(server)
-    return server
+def certificate_file(settings: Gateway, data: Path) -> Path | None:
+    """Return where the listener's certificate is, None for plain TCP."""
+    return data / "tls" / "server.pem" if settings.self_signed else settings.certificate
+
+
+def _make_certificate(server: Path, host: str) -> None:
+    """Make a file with certificate and key for this machine, unless it is there; its authority is `ca.pem` beside it.
+
+    Of processes that start at the same time one makes them, and the others wait: it is a matter of milliseconds.
+    """
+    folder = server.parent
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with (folder / "lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not server.exists():
+            authority = trustme.CA()
+            authority.cert_pem.write_to_path(folder / "ca.pem")
+            names = dict.fromkeys(("localhost", "127.0.0.1", "::1", host))
+            made = folder / "server.pem.new"
+            made.touch(mode=0o600)
+            authority.issue_cert(*names).private_key_and_cert_chain_pem.write_to_path(made)
+            made.replace(server)  # a kill before this leaves nothing that the next start would trust

@@ -16,13 +16,13 @@ _DUST: Final = 1e-6
 class LeakyBucket:
     """Allows `burst` at once and `per_s` a second over time."""
 
-    __slots__ = ("_at", "_burst", "_level", "_per_s")
+    __slots__ = ("_at", "_level", "burst", "per_s")
 
     def __init__(self, burst: float, per_s: float) -> None:
         if burst <= 0 or per_s <= 0:
             raise ValueError("A bucket needs a burst and a rate above zero.")
-        self._burst = burst
-        self._per_s = per_s
+        self.burst = burst
+        self.per_s = per_s
         self._level = 0.0
         self._at = 0.0
 
@@ -32,18 +32,26 @@ class LeakyBucket:
 
         Raises: `ValueError` for an amount above the burst, which no waiting allows.
         """
-        if amount > self._burst:
-            raise ValueError(f"No more than {self._burst} fits into this bucket at once.")
+        if amount > self.burst:
+            raise ValueError(f"No more than {self.burst} fits into this bucket at once.")
         level = self._leak(now)
-        over = level + amount - self._burst
+        over = level + amount - self.burst
         if over > _DUST:
-            return over / self._per_s
+            return over / self.per_s
         self._level = level + amount
         return 0.0
+
+    def level(self, now: float) -> float:
+        """Return how full it is."""
+        return self._leak(now)
+
+    def fill(self, now: float, level: float) -> None:
+        """Make it at least that full, or full: something was taken elsewhere."""
+        self._level = max(self._leak(now), min(level, self.burst))
 
     def _leak(self, now: float) -> float:
         """Let out what leaked since the last look; a clock that went back leaks nothing."""
         if now > self._at:
-            self._level = max(0.0, self._level - (now - self._at) * self._per_s)
+            self._level = max(0.0, self._level - (now - self._at) * self.per_s)
             self._at = now
         return self._level

@@ -90,7 +90,7 @@ class LoginResult(Struct, frozen=True, array_like=True):
 
 
 class UpdateDevices(Struct, frozen=True, array_like=True):
-    """A new signed device list of one's own account, one version up.
+    """A new signed device list of one's own account, of a greater version.
 
     A device that is new in it must have been announced by LOGIN, and `sealed` is for it; one that is gone from it
     is revoked: it is disconnected and its keys are deleted.

@@ -57,13 +57,17 @@ class Challenge(Struct, frozen=True, array_like=True, tag=1):
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=2):
-    """Signs a device in: `proof` is its Ed25519 signature over nonce, server name and version (`hello_transcript`)."""
+    """Signs a device in: `proof` is its Ed25519 signature over nonce, server name and version (`hello_transcript`).
+
+    `newest` is the greatest message id that the device has seen: what it sends next sorts after that, on any gateway.
+    """
 
     version: Counter
     device: Device
     proof: Signature
     cursor: Cursor | None = None
     window: Annotated[int, Meta(ge=1, le=256)] = 256
+    newest: Message | None = None
 
 
 class PreKeys(Struct, frozen=True, array_like=True):
@@ -129,7 +133,12 @@ class Limits(Struct, frozen=True, array_like=True):
 
 
 class Welcome(Struct, frozen=True, array_like=True, tag=7):
-    """The device is signed in. `now` is the server's clock in milliseconds since 1970 (UTC)."""
+    """The device is signed in. `now` is the server's clock in milliseconds since 1970 (UTC).
+
+    A SEND that got no answer on an earlier connection is sent again `resend_ms` after that one ended, not sooner:
+    another gateway may still be writing it. `restored_ms` changes when the server's stores were brought back to an
+    earlier point: then the client gives back what it holds.
+    """
 
     session: Annotated[bytes, _ID]
     user: User
@@ -137,6 +146,8 @@ class Welcome(Struct, frozen=True, array_like=True, tag=7):
     heartbeat_s: Annotated[float, Meta(gt=0, le=3600)]
     limits: Limits
     now: Counter
+    resend_ms: Counter = 0
+    restored_ms: Counter = 0
 
 
 class Call(Struct, frozen=True, array_like=True, tag=8):

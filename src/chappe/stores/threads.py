@@ -10,7 +10,7 @@ every connection that asked it something.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final, TypeVar, TypeVarTuple, Unpack
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack, cast
 
 import trio
 
@@ -23,10 +23,16 @@ Ts = TypeVarTuple("Ts")
 
 
 class Threads:
-    """At most `size` calls at once; each, with its wait for a thread, gets `deadline_s` seconds."""
+    """At most `size` calls at once; each, with its wait for a thread, gets `deadline_s` seconds.
 
-    def __init__(self, size: int, deadline_s: float) -> None:
+    `shared` is what several of these have to share beyond that, say the one writer of a file. A call asks for it
+    once it has its place here: with `size` 1 on all of them, they take turns however many calls wait in each.
+    """
+
+    def __init__(self, size: int, deadline_s: float, shared: trio.CapacityLimiter | None = None) -> None:
         self._limiter = trio.CapacityLimiter(size)
+        # trio asks for an object with two methods of a limiter, and says so in words only.
+        self._places = self._limiter if shared is None else cast("Any", _Both(self._limiter, shared))
         self._deadline_s = deadline_s
 
     async def run(self, work: Callable[[Unpack[Ts]], T], *args: *Ts) -> T:
@@ -38,15 +44,36 @@ class Threads:
         Raises: `trio.TooSlowError` past the deadline, and whatever `work` raises.
         """
         with trio.fail_after(self._deadline_s):
-            return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=self._limiter)
+            return await trio.to_thread.run_sync(work, *args, abandon_on_cancel=True, limiter=self._places)
 
-    async def drain(self) -> bool:
+    async def drain(self, until: float | None = None) -> bool:
         """Wait, for one deadline at most, until no thread works any more; return whether that is so.
 
-        Not cancelled from outside. Nothing can be run afterwards.
+        `until`, in trio's time, is for who drains several within one deadline. Not cancelled from outside. Nothing can
+        be run afterwards.
         """
-        with trio.move_on_after(self._deadline_s, shield=True):
+        until = trio.current_time() + self._deadline_s if until is None else until
+        with trio.CancelScope(deadline=until, shield=True):
             for _ in range(int(self._limiter.total_tokens)):
                 await self._limiter.acquire_on_behalf_of(object())
             return True
         return False
+
+
+class _Both:
+    """Two limiters as one: a place in both, asked for in order and given back together."""
+
+    def __init__(self, own: trio.CapacityLimiter, shared: trio.CapacityLimiter) -> None:
+        self._own, self._shared = own, shared
+
+    async def acquire_on_behalf_of(self, borrower: object) -> None:
+        await self._own.acquire_on_behalf_of(borrower)
+        try:
+            await self._shared.acquire_on_behalf_of(borrower)
+        except BaseException:
+            self._own.release_on_behalf_of(borrower)
+            raise
+
+    def release_on_behalf_of(self, borrower: object) -> None:
+        self._shared.release_on_behalf_of(borrower)
+        self._own.release_on_behalf_of(borrower)

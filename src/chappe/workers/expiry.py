@@ -1,6 +1,9 @@
-"""Drops what is kept for a time only: inbox rows nobody fetched, registrations and announced devices nobody finished.
+"""Drops what is kept for a time only: inbox rows nobody fetched, old rows of the chat log if the operator wants that,
+registrations and announced devices nobody finished.
 
-The chat log itself is not touched. Stores whose rows expire by themselves need no such worker.
+Watermarks stay, also when a conversation has nothing left: they are one small row a person and conversation, however
+much is said, and tell a device that still has the messages how far they got. Stores whose rows expire by themselves
+need no such worker.
 """
 
 from __future__ import annotations
@@ -16,11 +19,14 @@ EVERY_S = 3600.0
 DAY_MS = 24 * 3_600_000
 
 
-class ExpiringInbox(Protocol):
-    """A message store whose inbox rows do not expire by themselves."""
+class ExpiringMessages(Protocol):
+    """A message store whose rows do not expire by themselves."""
 
     async def expire(self, before: MessageId) -> int:
         """Delete inbox rows with smaller ids, in bounded steps."""
+
+    async def expire_log(self, before: MessageId) -> int:
+        """Delete rows of the chat log with smaller ids, in bounded steps."""
 
 
 class ExpiringUsers(Protocol):
@@ -31,13 +37,20 @@ class ExpiringUsers(Protocol):
 
 
 async def expire(
-    inbox: ExpiringInbox, users: ExpiringUsers, keep_days: int, now_ms: Callable[[], int]
+    messages: ExpiringMessages | None,
+    users: ExpiringUsers,
+    inbox_days: int,
+    log_days: int,
+    now_ms: Callable[[], int],
 ) -> None:
-    """Expire once an hour, for ever.
+    """Expire once an hour, for ever. `messages` is None where rows expire by themselves; `log_days` 0 keeps the log.
 
     Raises: `StoreUnavailable`; the next try is the supervisor's to start.
     """
     while True:
-        await inbox.expire(floor_id(now_ms() - keep_days * DAY_MS))
+        if messages is not None:
+            await messages.expire(floor_id(now_ms() - inbox_days * DAY_MS))
+            if log_days:
+                await messages.expire_log(floor_id(now_ms() - log_days * DAY_MS))
         await users.expire(now_ms())
         await trio.sleep(EVERY_S)

@@ -1,16 +1,20 @@
-"""Real processes for the tests of the command line: a server, and commands on profiles of their own."""
+"""Real processes for the tests of the command line: a server, commands on profiles of their own, and terminals."""
 
 from __future__ import annotations
 
 import json
 import os
+import pty
 import queue
 import re
+import select
 import signal
 import socket
 import subprocess
 import sys
+import termios
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +97,52 @@ class Running:
         for stream in (self.process.stdin, self.process.stdout, self.process.stderr):
             assert stream is not None
             stream.close()
+
+
+class Person:
+    """Sits at a pseudo-terminal, sees everything and types."""
+
+    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
+        self.fd, terminal = pty.openpty()
+        self.mode = termios.tcgetattr(self.fd)
+        self.process = subprocess.Popen(
+            [*CHAPPE, *arguments],
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            env={**environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+            start_new_session=True,
+        )
+        os.close(terminal)
+        self.seen = ""
+
+    def until(self, text: str) -> None:
+        """Wait until this is on the screen, after everything that was waited for before."""
+        deadline = time.monotonic() + WITHIN_S
+        while not (found := re.search(text, self.seen)):
+            ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))
+            assert ready, f"no {text!r} in {self.seen!r}"
+            self.seen += os.read(self.fd, 65536).decode()
+        self.seen = self.seen[found.end() :]
+
+    def type(self, keys: str) -> None:
+        os.write(self.fd, keys.encode())
+
+    def end(self) -> int:
+        """Wait for the end, and check that the terminal is as it was."""
+        try:
+            code = self.process.wait(WITHIN_S)
+            assert termios.tcgetattr(self.fd)[:4] == self.mode[:4]
+            return code
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            self.process.kill()
+            self.process.wait()
+            os.close(self.fd)
+            self.fd = -1
 
 
 class World:

@@ -103,6 +103,15 @@ def test_help_does_not_load_what_commands_need() -> None:
         (["serve", "--port", "70000"], ExitCode.USAGE, "65535"),
         (["serve", "--config", "/nowhere/chappe.toml"], ExitCode.USAGE, "Cannot read /nowhere/chappe.toml"),
         (["serve", "--certificate", "chain.pem"], ExitCode.USAGE, "set both or neither"),
+        (["top", "--admin", "ws://127.0.0.1:7400"], ExitCode.USAGE, "write http://host:port"),
+        (["top", "--admin", "127.0.0.1:70000"], ExitCode.USAGE, "write http://host:port"),
+        (["top", "--admin", "http://[::1"], ExitCode.USAGE, "write http://host:port"),
+        (["top", "--admin", "http://a..b:80"], ExitCode.UNREACHABLE, "cannot be reached"),
+        (["top", "--admin", "http://127.0.0.1:9"], ExitCode.UNREACHABLE, "is `chappe serve` running"),
+        (["top", "--admin", "http://nowhere.invalid:80"], ExitCode.UNREACHABLE, "cannot be reached"),
+        (["top", "--config", "/nowhere/chappe.toml"], ExitCode.USAGE, "Cannot read /nowhere/chappe.toml"),
+        (["top", "--interval", "0"], ExitCode.USAGE, "0.1"),
+        (["top", "--most", "0"], ExitCode.USAGE, "equal to 1 "),
     ],
 )
 def test_refusals_are_one_sentence_and_a_code(

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import pty
-import re
-import select
 import signal
-import subprocess
-import termios
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,55 +10,9 @@ import pytest
 
 from chappe.cli.exits import ExitCode
 
-from .processes import CHAPPE, WITHIN_S, World
+from .processes import Person, World
 
 pytestmark = pytest.mark.system
-
-
-class Person:
-    """Sits at a pseudo-terminal, sees everything and types."""
-
-    def __init__(self, arguments: list[str], environment: dict[str, str]) -> None:
-        self.fd, terminal = pty.openpty()
-        self.mode = termios.tcgetattr(self.fd)
-        self.process = subprocess.Popen(
-            [*CHAPPE, *arguments],
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            env={**environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
-            start_new_session=True,
-        )
-        os.close(terminal)
-        self.seen = ""
-
-    def until(self, text: str) -> None:
-        """Wait until this is on the screen, after everything that was waited for before."""
-        deadline = time.monotonic() + WITHIN_S
-        while not (found := re.search(text, self.seen)):
-            ready, _, _ = select.select([self.fd], [], [], max(0.0, deadline - time.monotonic()))
-            assert ready, f"no {text!r} in {self.seen!r}"
-            self.seen += os.read(self.fd, 65536).decode()
-        self.seen = self.seen[found.end() :]
-
-    def type(self, keys: str) -> None:
-        os.write(self.fd, keys.encode())
-
-    def end(self) -> int:
-        """Wait for the end, and check that the terminal is as it was."""
-        try:
-            code = self.process.wait(WITHIN_S)
-            assert termios.tcgetattr(self.fd)[:4] == self.mode[:4]
-            return code
-        finally:
-            self.close()
-
-    def close(self) -> None:
-        if self.fd >= 0:
-            self.process.kill()
-            self.process.wait()
-            os.close(self.fd)
-            self.fd = -1
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ class Device:
     def linked(cls, approver: Device, folder: Path) -> Device:
         """Make a further device of an account, signed into its list."""
         device = cls(approver.post, folder)
-        device_keys, _, _ = device.database.run_sync(enrol._announce)
+        _, device_keys, _, _ = device.database.run_sync(enrol._announce, "ws://nowhere", "")
         account = approver.database.run_sync(profile.account)
         listed = approver.sign(
             [*approver.entries(), Entry(device_keys.device_id, device_keys.public, folder.name)]

@@ -254,6 +254,23 @@ def test_a_revoked_devices_later_messages_are_not_opened(
     assert alice.texts(bob)[-2:] == ["in time", None]
 
 
+def test_a_device_that_was_linked_again_is_heard(
+    alice: Device, bob: Device, post: Post, tmp_path: Path
+) -> None:
+    """As after a restore of the server: what it says is opened once its account has listed it again."""
+    tablet = Device.linked(bob, tmp_path / "tablet")
+    entries = bob.entries()
+    talk(alice, bob)
+    bob.sign([entry for entry in entries if entry.device != tablet.own.device])
+    alice.learn(bob.own.user)
+    post.clock.ms += 1000
+    bob.sign(entries)
+    tablet.write(alice, "back")
+    tablet.flush()
+    alice.fetch()
+    assert alice.texts(bob)[-1] == "back"
+
+
 def test_ticks_never_go_back(alice: Device, bob: Device, post: Post) -> None:
     alice.write(bob, "hello")
     alice.flush()

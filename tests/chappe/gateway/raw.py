@@ -21,7 +21,7 @@ from chappe.app import Node, now_ms, open_node
 from chappe.crypto import device_list, keys
 from chappe.ids import Cid, ConversationId, DeviceId, UserId
 from chappe.protocol import calls, codec
-from chappe.protocol.codes import RequestError
+from chappe.protocol.codes import ErrorCode, RequestError
 from chappe.protocol.frames import (
     SUBPROTOCOL,
     VERSION,
@@ -34,6 +34,8 @@ from chappe.protocol.frames import (
     Frame,
     Hello,
     Kind,
+    Link,
+    Login,
     Register,
     Result,
     Send,
@@ -204,6 +206,28 @@ async def register(node: Node, person: Person, codes: dict[str, str]) -> None:
             person.keys.public, signed, prekeys,
         )  # fmt: skip
         await client.request(Verify, person.phone, codes[person.phone])
+
+
+async def linked(node: Node, person: Person, client: RawClient) -> Person:
+    """Link a second device through the first one's connection; return the person as that device."""
+    second = Person(person.name, person.phone, person.user, person.account)
+    async with connected(node) as other:
+        await other.request(
+            Login, person.name, "correct horse", second.keys.public, keys.prekeys(second.keys), "second"
+        )
+        with pytest.raises(RequestError) as pending:
+            await other.request(Link, second.device)
+        assert pending.value.code is ErrorCode.LINK_PENDING
+        signed = device_list.sign(person.account, 2, now_ms(), [entry_of(person), entry_of(second)])
+        await client.call("devices.update", calls.UpdateDevices(signed, b"sealed for the second"))
+        answer = msgspec.msgpack.decode(await other.request(Link, second.device), type=calls.SealedLink)
+        assert (answer.sealed, answer.devices.signed) == (b"sealed for the second", signed)
+    return second
+
+
+def entry_of(person: Person) -> device_list.Entry:
+    """Return somebody's device as device lists have it."""
+    return device_list.Entry(person.device, person.keys.public, "")
 
 
 def message(

@@ -23,6 +23,7 @@ class CountingUsers:
         self.is_away = False
         self.gate: trio.Event | None = None
         self.of_user = {ALICE: [b"1"], BOB: [b"2"]}
+        self.revoked: set[DeviceId] = set()
 
     async def _read(self) -> None:
         self.reads += 1
@@ -37,8 +38,9 @@ class CountingUsers:
         return found
 
     async def device(self, device: DeviceId) -> Device | None:
+        found = Device(device, ALICE, b"k" * 32, "", 0, device in self.revoked)
         await self._read()
-        return Device(device, ALICE, b"k" * 32, "", 0)
+        return found
 
     async def direct(self, conv: ConversationId) -> Direct | None:
         await self._read()
@@ -88,21 +90,43 @@ async def test_a_changed_device_list_is_read_again(users: CountingUsers, directo
     assert directory.audience_nowait(CONV) is audience
 
 
-async def test_what_changed_while_it_was_read_is_not_kept(
+async def test_a_list_that_changed_while_it_was_read_is_not_kept(
     users: CountingUsers, directory: Directory, nursery: trio.Nursery
 ) -> None:
     users.gate = trio.Event()
     nursery.start_soon(directory.devices_of, BOB)
-    nursery.start_soon(directory.device, DeviceId(b"2" * 16))
     await trio.testing.wait_all_tasks_blocked()
     users.of_user[BOB] = []
     directory.forget(BOB, [DeviceId(b"2" * 16)])
     users.gate.set()
     await trio.testing.wait_all_tasks_blocked()
-    reads = users.reads
     assert await directory.devices_of(BOB) == frozenset()
-    await directory.device(DeviceId(b"2" * 16))
-    assert users.reads == reads + 2
+    assert users.reads == 2
+
+
+async def test_a_device_revoked_while_it_was_read_is_read_again(
+    users: CountingUsers, directory: Directory, nursery: trio.Nursery
+) -> None:
+    device, other = DeviceId(b"2" * 16), DeviceId(b"3" * 16)
+    users.gate = trio.Event()
+    found: dict[DeviceId, Device | None] = {}
+
+    async def look_up(wanted: DeviceId) -> None:
+        found[wanted] = await directory.device(wanted)
+
+    for wanted in (device, other):
+        nursery.start_soon(look_up, wanted)
+    await trio.testing.wait_all_tasks_blocked()
+    users.revoked.add(device)
+    directory.forget(BOB, [device])
+    users.gate.set()
+    await trio.testing.wait_all_tasks_blocked()
+    assert {name: one.revoked for name, one in found.items() if one} == {device: True, other: False}
+    assert users.reads == 3, "somebody else's device was read again"
+    kept = await directory.device(device)
+    assert kept is not None
+    assert kept.revoked
+    assert users.reads == 3
 
 
 async def test_it_is_bounded(

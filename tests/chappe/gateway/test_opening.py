@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import trio
 
-from chappe.app import Node, open_node
+from chappe.app import open_node
+from chappe.node import Node
 
 from .raw import running_node, settings
 

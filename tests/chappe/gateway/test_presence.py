@@ -48,6 +48,27 @@ async def test_watchers_hear_of_coming_and_going(node: Node, alice: Person, bob:
         assert offline.last_seen >= online.last_seen
 
 
+async def test_after_a_doubt_each_watcher_is_looked_at_once(
+    node: Node, alice: Person, bob: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Collection[UserId]] = []
+    people = SqlUserStore.people
+
+    async def counted(store: SqlUserStore, users: Collection[UserId]) -> dict[UserId, Known]:
+        asked.append(users)
+        return await people(store, users)
+
+    async with signed_in(node, alice) as a:
+        await a.call("presence.watch", calls.WatchPresence([alice.user, bob.user]))
+        monkeypatch.setattr(SqlUserStore, "people", counted)
+        node._presence.doubt()
+        with trio.fail_after(20):
+            while not asked or node._presence._stale:  # noqa: ASYNC110 - nobody tells
+                await trio.sleep(0.01)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+    assert asked == [{alice.user, bob.user}]
+
+
 async def test_a_second_device_does_not_count_twice(node: Node, alice: Person, bob: Person) -> None:
     async with signed_in(node, alice) as a:
         await watch(a, bob)

@@ -52,7 +52,7 @@ async def test_a_pump_that_crashes_is_restarted_and_the_socket_survives(
             assert [event.id for event in await receive(b)] == [sent.id]
             await b.next(Drained)
     crashes = node.metrics.registry.get_sample_value(
-        "chappe_child_crashes_total", {"child": "node/connections/*/session/pump"}
+        "chappe_child_ends_total", {"child": "node/connections/*/session/pump", "reason": "crashed"}
     )
     restarts = node.metrics.registry.get_sample_value(
         "chappe_child_restarts_total", {"child": "node/connections/*/session/pump"}
@@ -161,7 +161,7 @@ async def test_a_write_that_was_given_up_and_still_happened_reaches_its_recipien
         resend = msgspec.structs.replace(frame, after=FIRST_ID)
         with monkeypatch.context() as patch:
             patch.setattr(Writer, "append", stalled)
-            patch.setattr(node._messages._writes, "_deadline_s", 0.1)
+            patch.setattr(node._rim.messages._writes, "_deadline_s", 0.1)
             await a.send(frame)
             assert (await a.next(Error)).code is ErrorCode.STORE_UNAVAILABLE
             # Nobody can know yet whether it will be stored, so a resend may neither store it again nor be answered.
@@ -225,3 +225,41 @@ async def test_a_client_that_stays_is_closed_when_the_time_is_over(
             nursery.start_soon(node.supervisor.stop)
             assert (await a.closed())[0] == CloseCode.GOING_AWAY
             assert [type(frame) for frame in a.seen] == [GoAway]
+
+
+async def test_a_writer_that_does_not_end_is_cancelled_when_the_time_of_the_tree_is_over(
+    tmp_path: Path, codes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def never(*_: object) -> None:
+        await trio.sleep_forever()
+
+    alice, bob = Person("alice", "+4915112345601"), Person("bob", "+4915112345602")
+    config = settings(tmp_path / "data", timing={"write_deadline_s": 30.0, "stop_s": 0.5})
+    async with running_node(config) as node:
+        for person in (alice, bob):
+            await register(node, person, codes)
+        async with signed_in(node, alice) as a:
+            conv = await a.open(bob)
+            monkeypatch.setattr(SqliteMessageStore, "append", never)
+            await a.send(message(conv, bob.device))
+            with trio.fail_after(15.0):
+                await node.supervisor.stop()
+            killed = {"child": "node/log-writers/*", "reason": "killed"}
+            assert node.metrics.registry.get_sample_value("chappe_child_ends_total", killed) == 1
+
+
+async def test_a_goodbye_that_does_not_end_is_left_when_its_childs_time_is_over(
+    tmp_path: Path, codes: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def slow(*_: object) -> None:
+        await trio.sleep(30.0)
+
+    monkeypatch.setattr("chappe.node.PRESENCE_STOP_S", 0.1)
+    monkeypatch.setattr("chappe.stores.sql.users.SqlUserStore.put_last_seen", slow)
+    async with running_node(settings(tmp_path / "data")) as node:
+        await register(node, alice := Person("alice", "+4915112345601"), codes)
+        async with signed_in(node, alice):
+            with trio.fail_after(15.0):
+                await node.supervisor.stop()
+            killed = {"child": "node/presence", "reason": "killed"}
+            assert node.metrics.registry.get_sample_value("chappe_child_ends_total", killed) == 1

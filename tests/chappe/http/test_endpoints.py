@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 from pathlib import Path
 
@@ -67,8 +68,44 @@ async def test_the_tree_as_text_and_json(node: Node) -> None:
     assert status == 200
     assert text.splitlines()[0] == "node"
     assert [child["name"] for child in json.loads((await get(node, "/tree?format=json"))[1])["children"]] == [
-        "http", "log-writer", "expiry", "presence", "requests", "connections", "sweeper", "drain", "listeners",
+        "http", "bus", "log-writers", "expiry", "clock", "presence", "rereads", "shared-limits", "requests",
+        "connections", "sweeper", "drain", "listeners",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("query", "says"),
+    [
+        ("format=xml", "text or json"),
+        ("children=0", "from 1 to 1000"),
+        ("children=1001", "from 1 to 1000"),
+        ("children=-1", "from 1 to 1000"),
+        ("children=many", "from 1 to 1000"),
+        ("children=" + "9" * 5000, "from 1 to 1000"),
+    ],
+    ids=lambda value: value[:20],
+)
+async def test_a_tree_that_cannot_be_shown_is_refused(node: Node, query: str, says: str) -> None:
+    status, body = await get(node, f"/tree?{query}")
+    assert (status, says in body) == (400, True)
+
+
+async def test_the_tree_is_cut_where_it_is_wide(node: Node) -> None:
+    picture = json.loads((await get(node, "/tree?format=json&children=2"))[1])
+    assert ([child["name"] for child in picture["children"]], picture["hidden"]) == (
+        ["http", "bus"],
+        11,
+    )
+    assert (await get(node, "/tree?children=2"))[1].splitlines()[-1] == "└─ and 11 more"
+    assert 0 < picture["running_s"] < 60
+
+
+async def test_a_child_in_trouble_is_not_what_is_cut(node: Node) -> None:
+    await node.supervisor.terminate_child("sweeper")
+    picture = json.loads((await get(node, "/tree?format=json&children=2"))[1])
+    assert [child["name"] for child in picture["children"]] == ["http", "sweeper"]
+    picture = json.loads((await get(node, "/tree?format=json&children=13"))[1])
+    assert [child["name"] for child in picture["children"]][:2] == ["http", "bus"]
 
 
 async def test_metrics_are_prometheus_text(node: Node) -> None:
@@ -76,6 +113,18 @@ async def test_metrics_are_prometheus_text(node: Node) -> None:
     assert status == 200
     assert "# TYPE chappe_messages_stored_total counter" in body
     assert "chappe_connections 0.0" in body
+    assert 'chappe_supervisor_headroom_restarts{supervisor="node"} 10.0' in body
+
+
+async def test_targets_are_for_prometheus(node: Node) -> None:
+    status, body = await get(node, "/targets")
+    assert status == 200
+    assert json.loads(body) == [
+        {
+            "targets": ["x"],  # where it was asked
+            "labels": {"__metrics_path__": "/metrics", "node": socket.gethostname(), "worker": "node"},
+        }
+    ]
 
 
 async def test_the_http_child_restarts_on_the_same_port(node: Node) -> None:

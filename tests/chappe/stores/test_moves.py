@@ -7,10 +7,12 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+import trio
+import trio.testing
 
 from chappe.domain.messages import StoredMessage, Watermark
-from chappe.ids import FIRST_ID, ConversationId, DeviceId, UserId
-from chappe.stores.sqlite import staging
+from chappe.ids import FIRST_ID, ConversationId, DeviceId, MessageId, UserId
+from chappe.stores.sqlite import staging, writer
 from chappe.stores.sqlite.messages import SqliteMessageStore, open_message_store
 from chappe.stores.sqlite.writer import ROWS_PER_STATEMENT
 from tests.contracts import samples
@@ -111,3 +113,45 @@ async def test_old_inbox_rows_expire_and_the_log_stays(tmp_path: Path) -> None:
             assert await store.inbox(device, FIRST_ID, 5000) == heard
         assert len(await store.history(CONVS[0], None, 5000)) == 400
         assert await store.expire(said[1100].id) == 0
+
+
+async def test_old_rows_of_the_log_expire_and_watermarks_stay(tmp_path: Path) -> None:
+    said = [make(n) for n in range(1200)]
+    silent = samples.message(ConversationId(samples.new_id()), at=said[0].id)
+    marks = [Watermark(conv, READER, said[5].id, said[5].id) for conv in (*CONVS, silent.conv)]
+    async with open_message_store(tmp_path / "log") as store:
+        await store.append([silent], marks)
+        for n in range(0, 1200, 100):
+            await store.append(said[n : n + 100], [])
+        assert await store.expire_log(FIRST_ID) == 0
+        assert await store.expire_log(said[1100].id) == 1101
+        for conv in CONVS:
+            kept = [samples.log_row(m) for m in reversed(said[1100:]) if m.conv == conv]
+            assert await store.history(conv, None, 5000) == kept
+        assert await store.history(silent.conv, None, 10) == []
+        left = {mark.conv: mark for mark in await store.watermarks([*CONVS, silent.conv])}
+        assert left == {mark.conv: mark for mark in marks}
+        assert len(await store.inbox(DEVICES[0], FIRST_ID, 5000)) == 600
+        assert await store.expire_log(said[1100].id) == 0
+
+
+async def test_appends_get_their_turn_while_the_log_expires(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "EXPIRED_ROWS_PER_STEP", 10)
+    async with open_message_store(tmp_path / "log") as store:
+        await store.append([make(n) for n in range(900)], [])
+        await store.settle()
+        done: list[str] = []
+
+        async def expire() -> None:
+            assert await store.expire_log(MessageId(b"\xff" * 16)) >= 900
+            done.append("expired")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(expire)
+            await trio.testing.wait_all_tasks_blocked()
+            for n in range(5):
+                await store.append([make(n)], [])
+                done.append("appended")
+        assert done == ["appended"] * 5 + ["expired"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 from trio.testing import MockClock
 
@@ -14,12 +15,17 @@ class Asked:
 
     def __init__(self) -> None:
         self.inbox: list[int] = []
+        self.log: list[int] = []
         self.users: list[int] = []
 
 
-class Inbox(Asked):
+class Messages(Asked):
     async def expire(self, before: MessageId) -> int:
         self.inbox.append(millis(before))
+        return 0
+
+    async def expire_log(self, before: MessageId) -> int:
+        self.log.append(millis(before))
         return 0
 
 
@@ -28,8 +34,9 @@ class Users(Asked):
         self.users.append(now_ms)
 
 
-async def test_the_inbox_keeps_its_days(autojump_clock: MockClock) -> None:
-    inbox, users = Inbox(), Users()
+@pytest.mark.parametrize("log_days", [0, 90])
+async def test_the_inbox_and_the_log_keep_their_days(autojump_clock: MockClock, log_days: int) -> None:
+    messages, users = Messages(), Users()
     start_ms = 100 * DAY_MS
 
     def now_ms() -> int:
@@ -37,7 +44,8 @@ async def test_the_inbox_keeps_its_days(autojump_clock: MockClock) -> None:
 
     began_ms = now_ms()
     with trio.move_on_after(EVERY_S * 2.5):
-        await expire(inbox, users, 30, now_ms)
+        await expire(messages, users, 30, log_days, now_ms)
     hour_ms = int(EVERY_S * 1000)
     assert users.users == [began_ms, began_ms + hour_ms, began_ms + 2 * hour_ms]
-    assert inbox.inbox == [at_ms - 30 * DAY_MS for at_ms in users.users]
+    assert messages.inbox == [at_ms - 30 * DAY_MS for at_ms in users.users]
+    assert messages.log == ([at_ms - log_days * DAY_MS for at_ms in users.users] if log_days else [])

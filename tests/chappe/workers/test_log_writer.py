@@ -13,7 +13,7 @@ from chappe.errors import StoreUnavailable
 from chappe.ids import Cid, ConversationId, DeviceId, HybridClock, MessageId, UserId
 from chappe.metrics import Metrics
 from chappe.protocol.frames import Kind
-from chappe.workers.log_writer import ASK_AGAIN_S, MARKS_WAIT_S, Doubt, Group, LogWriter, Outcome
+from chappe.workers.log_writer import ASK_AGAIN_S, MARKS_WAIT_S, Doubt, Group, LogWriter, LogWriters, Outcome
 from supervisors import Supervisor, child
 
 CONV, USER, DEVICE = ConversationId(b"c" * 16), UserId(b"u" * 16), DeviceId(b"d" * 16)
@@ -24,6 +24,7 @@ class GatedStore:
     """The append half of a message store that takes its time: each append waits for `gate`, then does `act`."""
 
     def __init__(self) -> None:
+        self.is_exclusive = True
         self.gate = trio.Semaphore(0)
         self.act: Callable[[], None] = lambda: None
         self.appends: list[list[MessageId]] = []
@@ -99,6 +100,25 @@ async def test_a_batch_is_bounded_and_groups_stay_whole(nursery: trio.Nursery) -
     bench.store.open()
     await wait_all_tasks_blocked()
     assert [len(append) for append in bench.store.appends] == [6, 6]
+    await bench.supervisor.stop()
+
+
+async def test_the_queue_says_how_full_it_is(nursery: trio.Nursery) -> None:
+    bench = Bench(queue=8)
+    writers = LogWriters([bench.writer, Bench().writer])
+    await nursery.start(bench.supervisor.run)
+    assert (writers.waiting_bytes, writers.fullness()) == (0, 0.0)
+    bench.writer.submit_nowait(bench.group(2))
+    bench.writer.submit_nowait(bench.group(4))
+    await wait_all_tasks_blocked()
+    assert (writers.waiting_bytes, writers.fullness()) == (6 * len(b"wrap"), 0.75)
+    bench.store.act = fail  # what fails does not wait any more either
+    bench.store.open(1)
+    await wait_all_tasks_blocked()
+    bench.store.act = lambda: None
+    bench.store.open()
+    await wait_all_tasks_blocked()
+    assert (writers.waiting_bytes, writers.fullness()) == (0, 0.0)
     await bench.supervisor.stop()
 
 

@@ -20,6 +20,7 @@ import msgspec
 import trio
 
 from ...errors import DataFolderInUse, StoreUnavailable
+from ...protocol.decoders import decoder_of
 from ...stores.folder import open_data_folder
 from ..errors import NoProfile, StoreDamaged, StoreInUse, WrongPassphrase
 from .vault import Kdf, Random, Vault, new_kdf
@@ -172,7 +173,7 @@ def _unlock(connection: sqlite3.Connection, passphrase: str, random: Random) -> 
     version, kdf, proof = connection.execute("SELECT version, kdf, proof FROM vault").fetchone()
     if version > _SCHEMA_VERSION:
         raise StoreDamaged("A newer version of this program wrote this store; update the program.")
-    vault = Vault(passphrase, msgspec.msgpack.decode(kdf, type=Kdf), random)
+    vault = Vault(passphrase, decoder_of(Kdf).decode(kdf), random)
     try:
         vault.open(b"vault", proof)
     except StoreDamaged:

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from ...ids import Cid, ConversationId, DeviceId, MessageId, UserId, direct_conversation, millis
+from ...protocol.decoders import decoder_of
 from ...protocol.frames import Event, Receipt
 from ..content import Text
 from ..values import DeliveryState, Message
@@ -42,7 +43,7 @@ def _message(tx: Tx, row: Any) -> Message:
     cid, conv, peer, sender, device, mine, id_, at_ms, state, sealed, reason, delivered, read, own_read = row
     body = None
     if sealed is not None:
-        body = msgspec.msgpack.decode(tx.open("messages", device + cid, sealed), type=_Body)
+        body = decoder_of(_Body).decode(tx.open("messages", device + cid, sealed))
     if state == DeliveryState.SENT:
         state = _ticks(id_, delivered, read) if mine else _ticks(id_, id_, own_read)
     return Message(
@@ -199,7 +200,7 @@ def own_text(tx: Tx, device: DeviceId, cid: Cid) -> Text | None:
     if row is None:
         return None
     peer, at_ms, number, sealed = row
-    body = msgspec.msgpack.decode(tx.open("messages", device + cid, sealed), type=_Body)
+    body = decoder_of(_Body).decode(tx.open("messages", device + cid, sealed))
     return Text(peer, body.text, at_ms, number, body.reply_to)
 
 
@@ -210,6 +211,17 @@ def put_conversation(tx: Tx, own: Own, peer: UserId, *, is_open: bool = False) -
     if is_open:
         tx.run("UPDATE conversations SET opened = 1 WHERE conv = ?", conv)
     return conv
+
+
+def close(tx: Tx, conv: ConversationId) -> None:
+    """Note that the server does not know a conversation."""
+    tx.run("UPDATE conversations SET opened = 0 WHERE conv = ?", conv)
+
+
+def opened(tx: Tx) -> list[tuple[UserId, Receipt]]:
+    """Return the peers of the conversations that the server knew, and the own watermarks in each."""
+    rows = tx.all("SELECT peer, conv, delivered, read FROM conversations WHERE opened")
+    return [(UserId(peer), Receipt(conv, delivered, read)) for peer, conv, delivered, read in rows]
 
 
 def is_open(tx: Tx, conv: ConversationId) -> bool:
@@ -269,9 +281,13 @@ def advance(tx: Tx, own: Own, receipt: Receipt) -> list[Message]:
 
 
 def waiting_for_ticks(tx: Tx, limit: int) -> list[ConversationId]:
-    """Return conversations whose newest own message is not known to be read, the newest first."""
+    """Return conversations whose newest own message is not known to be read, the newest first.
+
+    Not those that the server does not know: asked for one of them, it would refuse all.
+    """
     rows = tx.all(
-        "SELECT m.conv FROM messages m LEFT JOIN marks p ON p.conv = m.conv AND p.user = m.peer"
+        "SELECT m.conv FROM messages m JOIN conversations c ON c.conv = m.conv AND c.opened"
+        " LEFT JOIN marks p ON p.conv = m.conv AND p.user = m.peer"
         " WHERE m.mine AND m.id IS NOT NULL"
         " GROUP BY m.conv HAVING max(m.id) > coalesce(max(p.read), x'') ORDER BY max(m.id) DESC LIMIT ?",
         limit,

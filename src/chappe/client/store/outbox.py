@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ...ids import Cid, ConversationId, DeviceId, MessageId, UserId
+from ...protocol.decoders import decoder_of
 from ...protocol.frames import Kind, Send
 from .. import content
 from ..content import Content
@@ -59,7 +60,7 @@ def _queued(tx: Tx, row: Any) -> Queued:
         bool(opened),
         tx.open("outbox", cid, sealed),
         None if key is None else tx.open("outbox", cid + b"key", key),
-        None if frame is None else msgspec.msgpack.decode(frame, type=Send),
+        None if frame is None else decoder_of(Send).decode(frame),
         MessageId(after),
     )
 

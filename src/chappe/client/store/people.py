@@ -12,10 +12,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from ...crypto import device_list
+from ...crypto.device_list import Entry
 from ...crypto.errors import CryptoError
 from ...crypto.sessions import PairSessions
 from ...ids import DeviceId, UserId
 from ...protocol import calls
+from ...protocol.decoders import decoder_of
 from ..errors import ServerLied
 from .database import Tx
 from .profile import Own
@@ -62,7 +64,13 @@ class Person(Struct, frozen=True):
 def get_person(tx: Tx, user: UserId) -> Person | None:
     """Return what is known of an account."""
     row = tx.one("SELECT value FROM people WHERE user = ?", user)
-    return None if row is None else msgspec.msgpack.decode(tx.open("people", user, row[0]), type=Person)
+    return None if row is None else decoder_of(Person).decode(tx.open("people", user, row[0]))
+
+
+def active_entries(person: Person | None) -> list[Entry]:
+    """Return the devices on somebody's list in use, as a list names them."""
+    active = person.active if person else {}
+    return [Entry(device, known.key, known.name) for device, known in active.items()]
 
 
 def _put_person(tx: Tx, person: Person) -> None:
@@ -157,7 +165,7 @@ def remove_contact(tx: Tx, user: UserId) -> None:
 def get_contacts(tx: Tx) -> list[calls.Contact]:
     """Return the contacts, by name."""
     found = [
-        msgspec.msgpack.decode(tx.open("contacts", user, value), type=calls.Contact)
+        decoder_of(calls.Contact).decode(tx.open("contacts", user, value))
         for user, value in tx.all("SELECT user, value FROM contacts")
     ]
     return sorted(found, key=lambda contact: ((contact.name or contact.username).casefold(), contact.user))

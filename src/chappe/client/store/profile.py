@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from ...crypto.keys import AccountKey, DeviceKeys
 from ...ids import FIRST_ID, DeviceId, MessageId, UserId
+from ...protocol.decoders import decoder_of
 from ..errors import NoProfile
 from ..values import Me
 from .database import Tx
@@ -22,6 +23,7 @@ _DEVICE: Final = "device"
 _ACCOUNT: Final = "account"
 _CURSOR: Final = "cursor"
 _NEWEST: Final = "newest"
+_RESTORED: Final = "restored"
 
 
 class Profile(Struct, frozen=True):
@@ -68,7 +70,7 @@ def put_profile(tx: Tx, profile: Profile) -> None:
 def get_profile(tx: Tx) -> Profile | None:
     """Return the profile, complete or not."""
     value = _get(tx, _PROFILE)
-    return None if value is None else msgspec.msgpack.decode(value, type=Profile)
+    return None if value is None else decoder_of(Profile).decode(value)
 
 
 def put_device(tx: Tx, keys: DeviceKeys) -> None:
@@ -111,6 +113,17 @@ def put_cursor(tx: Tx, cursor: bytes) -> None:
 def cursor(tx: Tx) -> bytes | None:
     """Return the last cursor stored."""
     return _get(tx, _CURSOR)
+
+
+def put_restored_ms(tx: Tx, restored_ms: int) -> None:
+    """Store which restore of the server was last dealt with."""
+    _put(tx, _RESTORED, msgspec.msgpack.encode(restored_ms))
+
+
+def restored_ms(tx: Tx) -> int:
+    """Return which restore of the server was last dealt with, 0 for none yet."""
+    value = _get(tx, _RESTORED)
+    return 0 if value is None else decoder_of(int).decode(value)
 
 
 def saw(tx: Tx, message: MessageId) -> None:

@@ -1,7 +1,7 @@
 """The tables of accounts, devices, keys and contacts, typed; the same on SQLite and on PostgreSQL.
 
-`users.py` and `keys.py` state their queries in these; `engine.py` creates them. Times are UTC milliseconds,
-ids and keys raw bytes. Whoever changes a table raises `SCHEMA_VERSION`.
+The stores state their queries in these; `migrations/` makes and changes them, and a test compares the two. Times are
+UTC milliseconds, ids and keys raw bytes. Whoever changes a table adds a migration and raises `SCHEMA_VERSION`.
 
     accounts ─┬─ people           settings and last seen: what changes often is not in the wide row
               ├─ devices ─┬─ prekeys         the signed and the last-resort key
@@ -10,6 +10,7 @@ ids and keys raw bytes. Whoever changes a table raises `SCHEMA_VERSION`.
               ├─ pending_devices  announced by LOGIN
               └─ contacts
     registrations    wait for their code          directs    one-to-one conversations
+    restores         when the stores were brought back to an earlier point
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from sqlalchemy import (
 from ...ids import ID_BYTES, ConversationId, DeviceId, UserId
 from ...protocol.calls import Privacy
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2  # the number of the newest migration
 
 metadata: Final = MetaData(
     naming_convention={
@@ -62,6 +63,10 @@ def _enum(default: Privacy) -> Column[Any]:
 
 class _SchemaVersion(TypedColumns):
     version: Named[int] = Column(primary_key=True, autoincrement=False)
+
+
+class _Restores(TypedColumns):
+    at_ms: Named[int] = Column(BigInteger, primary_key=True, autoincrement=False)
 
 
 class _Registrations(TypedColumns):
@@ -146,6 +151,7 @@ class _Directs(TypedColumns):
 
 
 schema_version: Final = Table("schema_version", metadata, _SchemaVersion)
+restores: Final = Table("restores", metadata, _Restores)
 registrations: Final = Table("registrations", metadata, _Registrations)
 accounts: Final = Table("accounts", metadata, _Accounts)
 people: Final = Table("people", metadata, _People)

@@ -24,13 +24,12 @@ from ..threads import Threads
 from .database import open_reader, open_writer
 from .faults import is_unavailable
 from .staging import Staging
-from .writer import Writer, restore
+from .writer import Expiring, Writer, restore
 
 READERS: Final = 3
 DEADLINE_S: Final = 5.0
 
 T = TypeVar("T")
-_FIRST_DEVICE: Final = DeviceId(b"")
 
 _LOG: Final = (
     "SELECT id, conv, kind, sender, device, cid, nullif(ref, x''), body FROM chatlog WHERE conv = ? "
@@ -40,7 +39,7 @@ _NEWEST: Final = _LOG + "ORDER BY id DESC LIMIT ?"
 _OLDER: Final = _LOG + "AND id < ? ORDER BY id DESC LIMIT ?"
 _INBOX: Final = (
     "SELECT i.id, i.conv, i.kind, i.sender, i.sender_device, i.cid, nullif(i.ref, x''), i.wrap,"
-    " coalesce(c.body, i.body) "
+    " coalesce(c.body, i.body), i.id "
     "FROM inbox i LEFT JOIN chatlog c ON i.body = x'' AND c.conv = i.conv AND c.id = i.id "
     "WHERE i.device = ? AND i.id > ? ORDER BY i.id LIMIT ?"
 )
@@ -49,6 +48,8 @@ _WATERMARKS: Final = "SELECT conv, user, delivered, read FROM receipts WHERE con
 
 class SqliteMessageStore:
     """Chat log, inboxes and receipts in one file. Made by `open_message_store`."""
+
+    is_exclusive: Final = True
 
     def __init__(self, writer: Writer, staging: Staging, readers: Sequence[sqlite3.Connection]) -> None:
         self._writer = writer
@@ -121,13 +122,14 @@ class SqliteMessageStore:
         work.
         Raises: `StoreUnavailable`.
         """
-        await self.settle()
-        total = 0
-        device: DeviceId | None = _FIRST_DEVICE
-        while device is not None:
-            deleted, device = await _translated(self._writes.run(self._writer.expire_some, before, device))
-            total += deleted
-        return total
+        return await self._expire(Expiring.INBOX, before)
+
+    async def expire_log(self, before: MessageId) -> int:
+        """Delete rows of the chat log as `expire` does those of inboxes; the watermarks stay.
+
+        To be called with ids that no inbox has any more, since a long body stands in the log only.
+        """
+        return await self._expire(Expiring.CHATLOG, before)
 
     async def aclose(self) -> None:
         """Close the connections once no thread uses them; nothing can be called afterwards."""
@@ -136,6 +138,15 @@ class SqliteMessageStore:
         if await self._reads.drain():
             for connection in self._idle_readers:
                 connection.close()
+
+    async def _expire(self, what: Expiring, before: MessageId) -> int:
+        await self.settle()
+        total = 0
+        key: bytes | None = b""
+        while key is not None:
+            deleted, key = await _translated(self._writes.run(self._writer.expire_some, what, before, key))
+            total += deleted
+        return total
 
     async def _query(self, sql: str, values: tuple[bytes | int, ...]) -> list[tuple[Any, ...]]:
         return await _translated(self._reads.run(self._read, sql, values))

@@ -152,7 +152,9 @@ class Staging:
         """Return what a device has to hear after an id, in no order."""
         with self._lock:
             return [
-                InboxRow(m.id, m.conv, m.kind, m.sender, m.device, m.cid, m.ref, m.wraps[device], m.body)
+                InboxRow(
+                    m.id, m.conv, m.kind, m.sender, m.device, m.cid, m.ref, m.wraps[device], m.body, m.pos
+                )
                 for m in chain.from_iterable(g.by_device.get(device, ()) for g in self._generations())
                 if m.id > after
             ]

@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from enum import Enum
 from itertools import chain, islice
 from typing import Final, TypeAlias
 
 import msgspec
 
 from ...domain.messages import StoredMessage, Watermark
-from ...ids import DeviceId, MessageId
+from ...ids import MessageId
 from .database import transaction
 from .staging import Generation, Row, Staging
 
 ROWS_PER_STATEMENT: Final = 128
 EXPIRED_ROWS_PER_STEP: Final = 512
-EXPIRY_DEVICES_PER_STEP: Final = 512
+EXPIRY_KEYS_PER_STEP: Final = 512
 
 Statement: TypeAlias = tuple[str, Sequence[bytearray | bytes | int | None]]
 
@@ -45,6 +46,20 @@ _RECEIPTS: Final = _rows_statement(
     "ON CONFLICT (conv, user) DO UPDATE SET"
     " delivered = max(delivered, excluded.delivered), read = max(read, excluded.read)",
 )
+
+
+class Expiring(Enum):
+    """What expires: a table, and whose rows are together in it."""
+
+    INBOX = "inbox", "device"
+    CHATLOG = "chatlog", "conv"
+
+    def __init__(self, table: str, key: str) -> None:
+        self.oldest = f"SELECT {key}, id FROM {table} WHERE {key} >= ? ORDER BY {key}, id LIMIT 1"  # noqa: S608 (constants)
+        self.delete = (
+            f"DELETE FROM {table} WHERE {key} = ?1 AND id IN"  # noqa: S608
+            f" (SELECT id FROM {table} WHERE {key} = ?1 AND id < ?2 ORDER BY id LIMIT ?3)"
+        )
 
 
 def restore(connection: sqlite3.Connection) -> Staging:
@@ -91,27 +106,21 @@ class Writer:
                 self._execute_moves(ROWS_PER_STATEMENT)
             self._committed_moves()
 
-    def expire_some(self, before: MessageId, device: DeviceId) -> tuple[int, DeviceId | None]:
-        """Delete some inbox rows older than `before`, of `device` or of the next ones in order.
+    def expire_some(self, what: Expiring, before: MessageId, key: bytes) -> tuple[int, bytes | None]:
+        """Delete some rows older than `before`, of the device or conversation `key` or of the next ones in order.
 
-        Returns how many, and the device to go on with; None when there is no more. Raises: `sqlite3.Error`.
+        Returns how many, and the key to go on with; None when there is no more. Raises: `sqlite3.Error`.
         """
-        for _ in range(EXPIRY_DEVICES_PER_STEP):
-            oldest = self._connection.execute(
-                "SELECT device, id FROM inbox WHERE device >= ? ORDER BY device, id LIMIT 1", (device,)
-            ).fetchone()
+        for _ in range(EXPIRY_KEYS_PER_STEP):
+            oldest = self._connection.execute(what.oldest, (key,)).fetchone()
             if oldest is None:
                 return 0, None
-            device = oldest[0]
+            key = oldest[0]
             if oldest[1] < before:
-                deleted = self._connection.execute(
-                    "DELETE FROM inbox WHERE device = ?1 AND id IN"
-                    " (SELECT id FROM inbox WHERE device = ?1 AND id < ?2 ORDER BY id LIMIT ?3)",
-                    (device, before, EXPIRED_ROWS_PER_STEP),
-                ).rowcount
-                return deleted, device
-            device = DeviceId(device + b"\0")  # sorts right after it
-        return 0, device
+                values = (key, before, EXPIRED_ROWS_PER_STEP)
+                return self._connection.execute(what.delete, values).rowcount, key
+            key += b"\0"  # sorts right after it
+        return 0, key
 
     def ping(self) -> None:
         """Write something, and wait for the disk. Raises: `sqlite3.Error`."""

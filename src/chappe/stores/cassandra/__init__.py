@@ -1,0 +1,1 @@
+"""The replicated message store: chat log, inboxes, receipts on Cassandra. Start at `messages.py`."""
