@@ -276,6 +276,7 @@ class Server:
 
 def _children(pid: int) -> Iterator[Identity]:
     for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            if identity := Identity.of(int(child)):
-                yield identity
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread may end while one looks
+            for child in (task / "children").read_text().split():
+                if identity := Identity.of(int(child)):
+                    yield identity
