@@ -212,6 +212,11 @@ class Slot:
         """The mailbox of the server that the present run is, if it is one."""
         return None if self._pid is None else self._pid.mailbox
 
+    @property
+    def task(self) -> trio.lowlevel.Task | None:
+        """The task of the present run, from its first step to its end."""
+        return self._task
+
     def frame(self) -> str:
         """Return where the child is: file, line and function of the innermost frame that is not trio's."""
         return "not running" if self._task is None else innermost_frame(self._task)

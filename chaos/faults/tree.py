@@ -1,6 +1,6 @@
-"""Children of a node's supervision tree that crash, as if their own code had raised an error.
+"""Children of a node's supervision tree that crash, as if their own code had raised an error, or hang for a time.
 
-The node has to allow it (`chaos.enabled`, `CRASHABLE` here): nothing else in the product knows of it.
+The node has to allow it (`chaos.enabled`, `BREAKABLE` here): nothing else in the product knows of it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import msgspec
 from ..lab import Lab
 from ..stack.node import Node
 
-CRASHABLE: Final = {"chaos": "enabled = true"}
+BREAKABLE: Final = {"chaos": "enabled = true"}
 
 
 async def paths(node: Node) -> list[str]:
@@ -31,8 +31,15 @@ def _walk(tree: dict[str, Any], path: str) -> Iterator[str]:
 
 async def crash(lab: Lab, node: Node, path: str) -> bool:
     """Crash the child at a path; False when it was gone meanwhile."""
-    answer = await node.page(f"/chaos/crash?path={path}", "POST")
-    is_done = answer.split()[1] == "200"
-    if is_done:
-        lab.say(f"crashed {path}")
-    return is_done
+    return await _ask(lab, node, f"crash?path={path}")
+
+
+async def hang(lab: Lab, node: Node, path: str, for_s: float) -> bool:
+    """Have the child at a path take no step for a time, and return when that is over; False when it was gone."""
+    return await _ask(lab, node, f"hang?path={path}&for_s={for_s:.3f}")
+
+
+async def _ask(lab: Lab, node: Node, what: str) -> bool:
+    lab.say(what.replace("?path=", " ").replace("&for_s=", ", seconds: "))
+    answer = await node.page(f"/chaos/{what}", "POST")
+    return answer.split()[1] == "200"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..faults.tree import CRASHABLE, crash, paths
+from ..faults.tree import BREAKABLE, crash, paths
 from ..lab import Lab
 from ..scenario import Pass, Scenario, Wanted
 
@@ -27,7 +27,7 @@ SCENARIO = Scenario(
     hypothesis="A crash is its supervisor's business: the child starts again, and nobody else notices.",
     blast_radius="The child; of a connection, its own device.",
     fault=fault,
-    stack=Wanted(settings=CRASHABLE),
+    stack=Wanted(settings=BREAKABLE),
     passes=Pass(availability=0.9, recovery_s=15.0),
     is_quick=True,
 )

@@ -177,8 +177,10 @@ class Node:
     def _draw_tree(self) -> Supervisor:
         settings = self.settings
         rim, now_ms = self._rim, self._now_ms
-        crash = self._crash if settings.chaos.enabled else None
-        insight = Insight(self.metrics.registry, self.problems, self.snapshot, settings.http.node_name, crash)
+        breakable = (lambda: self.supervisor) if settings.chaos.enabled else None
+        insight = Insight(
+            self.metrics.registry, self.problems, self.snapshot, settings.http.node_name, breakable
+        )
         return Supervisor(
             [
                 child(serve_http, rim.http_socket, insight, id="http"),
@@ -209,11 +211,6 @@ class Node:
             observer=self._observe,
             shutdown=settings.timing.drain_s + settings.timing.stop_s,
         )
-
-    def _crash(self, path: str) -> object:
-        from supervisors.testing import crash  # noqa: PLC0415 - nothing that production ever loads
-
-        return crash(self.supervisor, path)
 
     def _make_writers(self) -> LogWriters:
         stores = self.settings.stores

@@ -293,11 +293,11 @@ class Tracing(_Section):
 
 class Chaos(_Section):
     """For those who break a node on purpose: POST /chaos/crash?path=... at the operators' port crashes a child of the
-    tree. Only with `http.host` on loopback, and never in production.
+    tree, /chaos/hang?path=...&for_s=... has it hang. Only with `http.host` on loopback, and never in production.
     """
 
     enabled: bool = False
-    """Let children of the tree be crashed from outside. For experiments, on loopback only."""
+    """Let children of the tree be broken from outside. For experiments, on loopback only."""
 
 
 class Settings(BaseSettings):
@@ -327,7 +327,7 @@ class Settings(BaseSettings):
     def _chaos_stays_at_home(self) -> Settings:
         if self.chaos.enabled and self.http.host not in LOOPBACK:
             raise ValueError(
-                f"chaos.enabled lets anybody crash parts of this node: set http.host to {LOOPBACK[0]}"
+                f"chaos.enabled lets anybody break parts of this node: set http.host to {LOOPBACK[0]}"
             )
         return self
 

@@ -1,4 +1,4 @@
-"""Helpers for the tests of supervised programs: crash a child, wait for what follows, record it, and replay it.
+"""Helpers for the tests of supervised programs: crash or hang a child, wait for what follows, record and replay it.
 
 Tests and chaos drills call these; no supervisor does. They need trio only, whatever runs the tests, and with trio's
 `MockClock` no test of theirs waits in real time.
@@ -23,6 +23,7 @@ Tests and chaos drills call these; no supervisor does. They need trio only, what
 """
 
 from .faults import DidNotHappen, Injected, crash, wait_restarted, wait_until
+from .hanging import hang
 from .replays import replay, seeded_scheduling
 from .schedule import Crash, CrashSchedule, play
 from .trace import Entry, Recorder, Trace
@@ -36,6 +37,7 @@ __all__ = [
     "Recorder",
     "Trace",
     "crash",
+    "hang",
     "play",
     "replay",
     "seeded_scheduling",

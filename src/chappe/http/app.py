@@ -24,8 +24,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from supervisors import Node as TreeNode
-
-from .chaos import crash_page
+from supervisors import Supervisor
 
 MOST_CHILDREN: Final = 1_000
 
@@ -43,7 +42,7 @@ class Insight:
     problems: Callable[[], Awaitable[list[str]]]
     tree: Callable[[int], TreeNode]
     node: str
-    crash: Callable[[str], object] | None = None
+    breakable: Callable[[], Supervisor] | None = None
 
 
 def application(insight: Insight) -> Starlette:
@@ -65,8 +64,10 @@ def application(insight: Insight) -> Starlette:
         Route("/tree", tree_page(tree)),
         Route("/targets", targets_page(insight.node, lambda: {"node": "/metrics"})),
     ]
-    if insight.crash is not None:
-        routes.append(Route("/chaos/crash", crash_page(insight.crash), methods=["POST"]))
+    if insight.breakable is not None:
+        from .chaos import chaos_routes  # noqa: PLC0415 - nothing that production ever loads
+
+        routes += chaos_routes(insight.breakable())
     return Starlette(routes=routes)
 
 

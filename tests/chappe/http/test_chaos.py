@@ -42,6 +42,19 @@ async def test_it_crashes_the_child_at_a_path(tmp_path: Path) -> None:
         assert "nobody" in why
 
 
+async def test_it_has_the_child_at_a_path_hang_for_a_time(tmp_path: Path) -> None:
+    async with running_node(settings(tmp_path, chaos={"enabled": True})) as node:
+        with trio.fail_after(30.0):
+            assert await post(node, "/chaos/hang?path=log-writers/0&for_s=0.2") == (
+                200,
+                "log-writers/0 hung for 0.2 s\n",
+            )
+        for query in ("for_s=61", "for_s=0", "for_s=nan", "for_s=long", ""):
+            assert (await post(node, f"/chaos/hang?path=presence&{query}"))[0] == 400
+        assert (await post(node, "/chaos/hang?path=nobody&for_s=1"))[0] == 404
+        assert (await post(node, "/chaos/hang?path=&for_s=1"))[0] == 400
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "example.org"])
 def test_it_is_refused_where_others_could_reach_it(host: str) -> None:
     wrong = {"http": {"host": host}, "chaos": {"enabled": True}}
