@@ -27,7 +27,7 @@ async def fault(lab: Lab) -> None:
 
 SCENARIO = Scenario(
     hypothesis="Who hangs is waited for: what came meanwhile is dealt with late, in order, and not lost.",
-    blast_radius="While the log writer hangs, everybody waits for an acknowledgement; else whoever the child works for.",
+    blast_radius="While the log writer hangs, everybody; else whoever the child works for.",
     fault=fault,
     stack=Wanted(settings=BREAKABLE),
     passes=Pass(availability=0.9, recovery_s=15.0),
