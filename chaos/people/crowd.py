@@ -159,6 +159,10 @@ class Group:
         path = self._file("err")
         return path.read_text()[-4000:] if path.exists() else ""
 
+    def said(self, what: str) -> int:
+        """Return how often its devices said something on standard error."""
+        return self._file("err").read_text().count(what)
+
     def _has_stopped(self) -> bool:
         return b"stopped" in self._file("out").read_bytes()[self._began_at :]
 
@@ -240,6 +244,10 @@ class Crowd:
         """Return how many messages were acknowledged so far."""
         paths = [path for path in self.histories if path.exists()]
         return sum(path.read_bytes().count(b'"state":"sent"') for path in paths)
+
+    def said(self, what: str) -> int:
+        """Return how often devices said something on standard error, see `person.py`."""
+        return sum(group.said(what) for group in self.groups)
 
     async def introduce(self) -> None:
         """Let everybody talk to everybody."""

@@ -171,6 +171,8 @@ class Person:
         pages = []
         for conversation in await self._client.conversations():
             messages = await self._client.history(conversation.conv, limit=EVERYTHING)
+            if messages and all(message.text is None for message in messages):
+                continue  # a stranger's poison; of a friend's, the check would miss every message
             pages.append(Page(conv=conversation.conv.hex(), rows=tuple(map(_row, messages))))
         return tuple(pages)
 
