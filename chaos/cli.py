@@ -114,6 +114,7 @@ def run(
     if left := left_open(folder):
         _fail(f"{left[0].path} has something to undo: run `chappe-chaos rollback` first.", USAGE)
     first = random.SystemRandom().randrange(1_000_000) if seed is None else seed
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's background job has it ignored
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # rolls back as Ctrl-C does
     outcomes = []
     try:

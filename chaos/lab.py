@@ -63,10 +63,12 @@ class Lab:
         """The nodes."""
         return self.site.nodes
 
-    def proxy(self, part: str) -> Proxy:
-        """Return the proxy before a part that the scenario named in `proxied`."""
+    def proxies(self, part: str) -> list[Proxy]:
+        """Return the proxies before a part that the scenario named in `proxied`: of `cassandra` all three, of
+        `cassandra-1` the first one's.
+        """
         assert self.site.proxies is not None
-        return self.site.proxies[part]
+        return [proxy for name, proxy in self.site.proxies.items() if f"{name}-".startswith(f"{part}-")]
 
     async def chat(self, messages: int) -> None:
         """Wait until so many more messages were acknowledged."""

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from .lab import Lab
 
 Need = Literal["root", "toxiproxy"]
-Part = Literal["people", "redis", "postgres"]
+Part = Literal["people", "redis", "postgres", "cassandra"]
 
 
 @dataclass(frozen=True)
 class Wanted:
     """The stack that a scenario wants. Without `is_full` it is one node on SQLite; with it nodes of `workers` processes
     behind HAProxy on three Cassandras, PostgreSQL and Redis. `proxied` parts are reached through Toxiproxy: `people` to
-    the balancer, nodes to the others. `settings` are further lines of
-    the nodes' configuration, by section; with `is_tls` a small stack has a certificate of `Site.certificates`.
+    the balancer, nodes to the others. `settings` are further lines of the nodes' configuration, by section; with
+    `is_tls` a small stack has a certificate of `Site.certificates`.
     """
 
     is_full: bool = False

@@ -10,6 +10,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import trio
@@ -78,8 +79,15 @@ async def _built(wanted: Wanted, ground: Ground) -> AsyncIterator[Site]:
     for part in (part for part in wanted.proxied if part in ports):
         proxies[part] = await trio.to_thread.run_sync(toxiproxy.proxy, part, ports[part])
     via = {part: proxy.port for part, proxy in proxies.items()}
-    stack = Stack(folder, fleet, Shape(wanted.nodes, wanted.workers, via, wanted.settings, program))
     ring = fleet.cassandra.address
+    twins = {host: _twin(host) for host in ring["contact_points"] if "cassandra" in wanted.proxied}
+    for number, (host, twin) in enumerate(twins.items(), 1):
+        before = partial(toxiproxy.proxy, host=host, at=twin)
+        proxies[f"cassandra-{number}"] = await trio.to_thread.run_sync(
+            before, f"cassandra-{number}", ring["port"]
+        )
+    shape = Shape(wanted.nodes, wanted.workers, via, twins, wanted.settings, program)
+    stack = Stack(folder, fleet, shape)
     journal.intend(DropKeyspace(tuple(ring["contact_points"]), ring["port"], stack.name))
     journal.intend(DropDatabase(stack.administration, stack.name))
     journal.intend(EndServer(str(stack.balancer.folder / "process.json")))
@@ -89,6 +97,11 @@ async def _built(wanted: Wanted, ground: Ground) -> AsyncIterator[Site]:
         port = stack.balancer.settings["port"]
         proxies["people"] = await trio.to_thread.run_sync(toxiproxy.proxy, "people", port)
     yield Site(_url(proxies, stack.url), stack.nodes, fleet, stack.balancer, proxies)
+
+
+def _twin(host: str) -> str:
+    """Return where a Cassandra of loopback is reached by a proxy: the driver knows one port for all of them."""
+    return f"127.0.200.{host.rpartition('.')[2]}"
 
 
 def _url(proxies: dict[str, Proxy], direct: str) -> str:

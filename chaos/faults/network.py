@@ -1,6 +1,7 @@
 """The network between two parts, through Toxiproxy: slow, thin, deaf, or cut off.
 
-The part is one that the scenario named in `Wanted.proxied`. Towards the server is upstream; both directions suffer.
+The part is one that the scenario named in `Wanted.proxied`, or one of the three of `cassandra`, such as `cassandra-1`.
+Towards the server is upstream; both directions suffer.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ async def toxic(
     said = ", ".join(f"{name} {value}" for name, value in attributes.items())
     lab.say(f"{part}: {kind} ({said})")
     async with AsyncExitStack() as stack:
-        for stream in ("downstream", "upstream"):
-            await stack.enter_async_context(lab.proxy(part).toxic(kind, stream, toxicity, **attributes))
+        for proxy in lab.proxies(part):
+            for stream in ("downstream", "upstream"):
+                await stack.enter_async_context(proxy.toxic(kind, stream, toxicity, **attributes))
         yield
 
 
@@ -44,5 +46,7 @@ async def deaf(lab: Lab, part: str) -> AsyncIterator[None]:
 async def cut(lab: Lab, part: str) -> AsyncIterator[None]:
     """All connections close, and new ones are refused."""
     lab.say(f"{part}: cut off")
-    async with lab.proxy(part).cut():
+    async with AsyncExitStack() as stack:
+        for proxy in lab.proxies(part):
+            await stack.enter_async_context(proxy.cut())
         yield

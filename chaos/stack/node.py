@@ -184,7 +184,7 @@ class Node:
         """Whether it says that it can do its work; of workers, at least one."""
         try:
             return " 200 " in (await self.page("/readyz")).partition("\r\n")[0] + " "
-        except OSError:
+        except OSError:  # not there yet, or a worker that is being replaced
             return False
 
     def connections(self) -> int:
@@ -194,11 +194,14 @@ class Node:
         return sum(row[1].endswith(port) and row[3] == established for row in rows)
 
     async def page(self, path: str, method: str = "GET", port: int | None = None) -> str:
-        """Return what its operators' port, or that of one of its workers, answers: headers and all."""
+        """Return what its operators' port, or that of one of its workers, answers: headers and all. Raises: OSError."""
         async with await trio.open_tcp_stream("127.0.0.1", port or self.http_port) as stream:
             request = f"{method} {path} HTTP/1.1\r\nHost: chappe\r\nConnection: close\r\n\r\n"
-            await stream.send_all(request.encode())
-            return b"".join([chunk async for chunk in stream]).decode()
+            try:
+                await stream.send_all(request.encode())
+                return b"".join([chunk async for chunk in stream]).decode()
+            except trio.BrokenResourceError as error:
+                raise ConnectionResetError("The node reset the connection.") from error
 
     async def metric(self, name: str) -> float:
         """Return what /metrics says of one counter, with its labels; 0 when it is not there (yet)."""

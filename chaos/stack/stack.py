@@ -36,6 +36,7 @@ messages = "cassandra"
 
 [cassandra]
 hosts = {hosts}
+translate = {translate}
 port = {port}
 keyspace = "{keyspace}"
 datacenter = "{datacenter}"
@@ -53,12 +54,14 @@ format = "json"
 @dataclass(frozen=True)
 class Shape:
     """How a stack is built: nodes of `workers` processes that run `program`, with further `settings` by section.
-    `via` names ports of proxies through which nodes reach `postgres` and `redis`.
+    `via` names ports of proxies through which nodes reach `postgres` and `redis`, `twins` the addresses at which they
+    reach each Cassandra.
     """
 
     nodes: int = 2
     workers: int = 2
     via: Mapping[str, int] = field(default_factory=dict)
+    twins: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, str] = field(default_factory=dict)
     program: Sequence[str] = (CHAPPE,)
 
@@ -78,7 +81,8 @@ class Stack:
         config = CONFIG + SETTINGS.format(
             workers=shape.workers,
             users_url=users.render_as_string(hide_password=False),
-            hosts=json.dumps(ring["contact_points"]),
+            hosts=json.dumps([shape.twins.get(host, host) for host in ring["contact_points"]]),
+            translate="{" + ", ".join(f'"{host}" = "{twin}"' for host, twin in shape.twins.items()) + "}",
             port=ring["port"],
             datacenter=ring["datacenter"],
             replicas=len(ring["contact_points"]),

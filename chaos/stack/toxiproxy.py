@@ -119,12 +119,12 @@ class Toxiproxy(Service):
         """Choose a port."""
         self.keep(port=free_port(HOST))
 
-    def proxy(self, name: str, upstream: int) -> Proxy:
-        """Put a proxy before a port of this machine; blocks."""
-        port = free_port(HOST)
-        ends = {"listen": f"{HOST}:{port}", "upstream": f"{HOST}:{upstream}"}
+    def proxy(self, name: str, port: int, *, host: str = HOST, at: str | None = None) -> Proxy:
+        """Put a proxy before a port of this machine: at a free port, or at the same one of another address; blocks."""
+        own = free_port(HOST) if at is None else port
+        ends = {"listen": f"{at or HOST}:{own}", "upstream": f"{host}:{port}"}
         _call(self.address["url"], "POST", "/proxies", {"name": name, "enabled": True} | ends)
-        return Proxy(self.address["url"], name, port)
+        return Proxy(self.address["url"], name, own)
 
     def _argv(self) -> list[str]:
         return [str(build()), "-host", HOST, "-port", str(self.settings["port"])]

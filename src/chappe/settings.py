@@ -130,6 +130,8 @@ class Cassandra(_Section):
     """Their port for clients."""
     keyspace: str = Field(default="chappe", pattern=r"^[A-Za-z0-9_]+$")
     """The keyspace; `chappe migrate` makes it."""
+    translate: dict[str, str] = {}
+    """Where nodes are reached that announce another address, as behind NAT or a proxy: announced, reached."""
     datacenter: str = Field(default="datacenter1", pattern=r"^[A-Za-z0-9_-]+$")
     """The data centre that is asked, as `nodetool status` calls it: quorums are its own."""
     replicas: PositiveInt = 3

@@ -113,10 +113,9 @@ cli.app(["run", "freezes", "--seed", "1", "--folder", sys.argv[1]])
 
 
 def begin(folder: Path) -> subprocess.Popen[bytes]:
-    """Start a run, and return when its node is frozen."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", FREEZES, str(folder)], cwd=ROOT, stderr=subprocess.DEVNULL
-    )
+    """Start a run as a shell script's background job, which ignores Ctrl-C; return when its node is frozen."""
+    command = ["sh", "-c", 'trap "" INT; exec "$@"', "sh", sys.executable, "-c", FREEZES, str(folder)]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     journal = folder / "freezes-1" / NAME
     deadline = time.monotonic() + 120.0
     while not (journal.exists() and "SIGSTOP" in journal.read_text()):

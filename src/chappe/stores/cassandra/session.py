@@ -19,6 +19,7 @@ from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable
 from cassandra.io.libevreactor import LibevConnection
 from cassandra.policies import (
+    AddressTranslator,
     ConstantSpeculativeExecutionPolicy,
     DCAwareRoundRobinPolicy,
     ExponentialReconnectionPolicy,
@@ -50,16 +51,27 @@ class Connection(LibevConnection):  # type: ignore[misc] # the driver has no typ
     out_buffer_size = 64 * 1024
 
 
+class _Translator(AddressTranslator):  # type: ignore[misc] # the driver has no types
+    def __init__(self, reached: dict[str, str]) -> None:
+        self._reached = reached
+
+    def translate(self, addr: str) -> str:
+        return self._reached.get(addr, addr)
+
+
 class Where(Protocol):
     """Where the cluster is and what it is called, as the section `cassandra` of the settings says it.
 
-    `replicas` is used once, when the keyspace is made. `ca` is the file of the certificate that signed the nodes'.
+    `translate` has the addresses at which nodes are reached that announce others. `replicas` is used once, when the
+    keyspace is made. `ca` is the file of the certificate that signed the nodes'.
     """
 
     @property
     def hosts(self) -> tuple[str, ...]: ...
     @property
     def port(self) -> int: ...
+    @property
+    def translate(self) -> dict[str, str]: ...
     @property
     def keyspace(self) -> str: ...
     @property
@@ -90,6 +102,7 @@ def connect(settings: Where, keyspace: str | None, consistency: int | None = Non
     cluster = Cluster(
         list(settings.hosts),
         port=settings.port,
+        address_translator=_Translator(settings.translate),
         execution_profiles=profiles,
         protocol_version=PROTOCOL,
         connection_class=Connection,

@@ -9,7 +9,6 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from functools import cache
 from typing import Any
 
 import trio
@@ -36,10 +35,14 @@ def settings_of(services: Services, nodes: int = 1) -> Cassandra:
     )
 
 
-@cache
+_made: set[str] = set()
+
+
 def migrated(settings: Cassandra) -> Cassandra:
     """Make the keyspace, once; return the same settings."""
-    trio.run(migrate, settings)
+    if repr(settings) not in _made:
+        trio.run(migrate, settings)
+        _made.add(repr(settings))
     return settings
 
 

@@ -54,6 +54,15 @@ async def check(
     assert await store.newest_id() == said[-1].id
 
 
+def test_nodes_are_reached_where_the_settings_say(ring: Cassandra) -> None:
+    first, second, third = ring.hosts
+    settings = ring.model_copy(update={"hosts": (first,), "translate": {second: "127.0.9.9"}})
+    reached = with_session(
+        settings, lambda session: {host.address for host in session.cluster.metadata.all_hosts()}
+    )
+    assert reached == {first, "127.0.9.9", third}
+
+
 async def patiently(work: Callable[[], Awaitable[None]]) -> None:
     """Do something that may be refused at first: a node has just died, or has just come back."""
     with trio.fail_after(90):
