@@ -77,49 +77,44 @@ def _times(quantiles: Quantiles | None) -> str:
     return f"p50 {quantiles.p50_ms:.0f} ms, p99 {quantiles.p99_ms:.0f} ms, most {quantiles.max_ms:.0f} ms"
 
 
+COLUMNS = ("scenario", "seed", "promise", "sends", "answered in the fault", "recovery", "lost", "twice")
+
+
 def row(one: Outcome) -> list[str]:
     """Return the cells of an outcome, as `COLUMNS` names them."""
-    figures = one.figures
-    during = "" if figures is None or figures.during is None else f"{figures.during:.1%}"
-    recovery = (
-        "" if figures is None else "never" if figures.recovery_s is None else f"{figures.recovery_s:.1f} s"
-    )
+    cells = [one.scenario, str(one.seed), one.word]
+    if one.figures is None:
+        return cells + [""] * (len(COLUMNS) - len(cells))
+    during, recovery_s = one.figures.during, one.figures.recovery_s
     return [
-        one.scenario,
-        one.title,
-        str(one.seed),
-        one.word,
-        str(figures.sends) if figures else "",
-        during,
-        recovery,
-        str(one.violations.get("lost", 0)) if figures else "",
-        str(one.violations.get("twice", 0)) if figures else "",
+        *cells,
+        str(one.figures.sends),
+        "" if during is None else f"{during:.1%}",
+        "never" if recovery_s is None else f"{recovery_s:.1f} s",
+        str(one.violations.get("lost", 0)),
+        str(one.violations.get("twice", 0)),
     ]
-
-
-COLUMNS = (
-    "scenario",
-    "what is broken",
-    "seed",
-    "promise",
-    "sends",
-    "answered in the fault",
-    "recovery",
-    "lost",
-    "twice",
-)
 
 
 def outcomes(every: Sequence[Outcome]) -> Table:
     """Return the table at the end of several runs."""
     table = Table(*COLUMNS, box=None, pad_edge=False)
+    table.columns[0].no_wrap = True
     for one in every:
         table.add_row(*row(one), style="" if one.is_kept else _COLOURS[one.word])
     return table
 
 
 def markdown(every: Sequence[Outcome]) -> str:
-    """Return the same for a document, by name and seed."""
-    cells = [row(one) for one in sorted(every, key=lambda one: (one.scenario, one.seed)) if not one.plant]
-    lines = [COLUMNS, ["---"] * 2 + ["---:"] + ["---"] + ["---:"] * 5, *cells]
+    """Return the same for a document, by name and seed; the first run of a scenario says what is broken."""
+    lines: list[Sequence[str]] = [
+        (COLUMNS[0], "what is broken", *COLUMNS[1:]),
+        ["---"] * 2 + ["---:"] + ["---"] + ["---:"] * 5,
+    ]
+    before = ""
+    for one in sorted(every, key=lambda one: (one.scenario, one.seed)):
+        if not one.plant:
+            name, *rest = row(one)
+            lines.append((name, "" if name == before else one.title, *rest))
+            before = name
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
