@@ -55,6 +55,7 @@ async def carry_out(folder: Path, fault: object, **more: object) -> Outcome:
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 async def test_a_fault_that_harms_nobody_keeps_every_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ async def test_a_fault_that_harms_nobody_keeps_every_promise(
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 async def test_a_fault_that_fails_is_rolled_back_and_told(tmp_path: Path) -> None:
     async def fault(lab: Lab) -> None:
         pid = lab.nodes[0].pid
@@ -85,6 +87,7 @@ async def test_a_fault_that_fails_is_rolled_back_and_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 async def test_a_fault_is_bounded_in_time(tmp_path: Path) -> None:
     async def fault(lab: Lab) -> None:
         async with frozen(lab, lab.nodes[0].pid, "the node"):
@@ -127,6 +130,7 @@ def begin(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_rolls_back(tmp_path: Path, number: signal.Signals) -> None:
     with begin(tmp_path) as process:
@@ -136,6 +140,7 @@ def test_ctrl_c_rolls_back(tmp_path: Path, number: signal.Signals) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 def test_what_a_killed_runner_left_is_rolled_back_by_the_next_command(tmp_path: Path) -> None:
     with begin(tmp_path) as process:
         process.kill()
