@@ -56,6 +56,7 @@ async def carry_out(folder: Path, fault: object, **more: object) -> tuple[Outcom
     return outcome, {check.title: check for check in outcome.checks}
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.usefixtures("watched")
 async def test_an_alert_fires_and_is_over_though_prometheus_died_meanwhile(tmp_path: Path) -> None:
