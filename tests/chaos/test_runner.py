@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from chaos.outcome import Outcome, load_all
 from chaos.runner import Order
 from chaos.scenario import Pass, People, Scenario
 from chaos.undo import EndProcesses, marked
+from deploy.services import Identity
 
 TWO = People(people=2, with_two=0, per_s=2.0, in_process=2)
 ROOT = Path(__file__).parents[2]
@@ -146,9 +148,14 @@ def test_what_a_killed_runner_left_is_rolled_back_by_the_next_command(tmp_path: 
         process.kill()
     [mark] = marks(tmp_path / "freezes-1" / NAME)
     assert list(marked(mark)), "The frozen node should still be there."
+    watchers = [
+        Identity(**json.loads(path.read_text())) for path in tmp_path.rglob("watchers/*/process.json")
+    ]
+    assert [one.is_alive() for one in watchers] == [True, True]
     done = CliRunner().invoke(app, ["rollback", "--folder", str(tmp_path)])
     assert done.exit_code == 0, done.output
     nobody_is_left(tmp_path / "freezes-1")
+    assert not any(one.is_alive() for one in watchers)
 
 
 @pytest.mark.parametrize(
