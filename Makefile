@@ -51,7 +51,7 @@ fuzz: $(READY) ## the protocol core against random input, ten minutes
 kill: $(READY) ## the kill test for longer: a hundred kills
 	@CHAPPE_TEST_KILLS=100 $(RUN) -m pytest -m slow tests/system/test_kills.py
 
-chaos: $(READY) ## every chaos scenario, three seeds each, about an hour; docs/chaos.md
+chaos: $(READY) ## every chaos scenario, three seeds each, well over an hour; docs/chaos.md
 	@$(RUN) -m chaos run --all --runs 3
 
 oracle: $(READY) ## generated scripts on this library and on Erlang/OTP, ten minutes (needs erl)

@@ -206,7 +206,7 @@ def _orders(
             if scenario.stack.is_full and fleet is None and not lacking(scenario):
                 with _status("services") as tell:
                     fleet = stack.enter_context(lend_services(borrowed, folder, tell))
-            for seed in seeds:
+            for seed in seeds[:1] if scenario.is_once else seeds:
                 name = f"{scenario.name}-{seed}" + (f"-{plant}" if plant else "")
                 yield Order(scenario, folder / name, seed, fleet, plant, keep)
 

@@ -22,6 +22,7 @@ from .stack.certificates import Certificates
 from .stack.node import Node, printed_code
 from .stack.toxiproxy import Proxy
 from .undo import Undo
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,13 @@ class Site:
 
 @dataclass
 class Lab:
-    """One run's stack and people. `random` is of the run's seed; `say` notes what is being done, and tells whoever
-    watches.
+    """One run's stack, its people, and who watches. `random` is of the run's seed; `say` notes what is being done, and
+    tells whoever looks on.
     """
 
     site: Site
     people: Crowd
+    watch: Watch
     journal: Journal
     random: random.Random
     say: Callable[[str], None]

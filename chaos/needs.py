@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from deploy.services import Unavailable
+from deploy.services import WATCHERS, Fleet, Unavailable
 
 from .scenario import Scenario
 from .stack import toxiproxy
@@ -18,6 +18,8 @@ def lacking(scenario: Scenario) -> str | None:
     if "root" in scenario.needs and os.geteuid() != 0:
         return "It needs root."
     try:
+        for name in WATCHERS:  # without them nobody could say whether there is a steady state
+            Fleet(Path())[name].check()
         if "toxiproxy" in scenario.needs:
             _build()
         if scenario.stack.is_full:

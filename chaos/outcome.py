@@ -24,6 +24,14 @@ class Check(Struct, frozen=True):
     found: str
 
 
+class Firing(Struct, frozen=True):
+    """An alert such as "page SendsFail", and from when to when Alertmanager had it; no `to_ms`: still at the end."""
+
+    alert: str
+    from_ms: int
+    to_ms: int | None = None
+
+
 class Outcome(Struct, frozen=True, kw_only=True):
     """One run of one scenario. `problem` is why it was not carried through, `skipped` why it was not begun.
 
@@ -42,6 +50,7 @@ class Outcome(Struct, frozen=True, kw_only=True):
     fault_ms: tuple[int, int] | None = None
     steps: tuple[tuple[int, str], ...] = ()
     checks: tuple[Check, ...] = ()
+    alerts: tuple[Firing, ...] = ()
     figures: Figures | None = None
     verdict: str = ""
     violations: dict[str, int] = {}

@@ -1,7 +1,7 @@
 """Runs one scenario: builds, looks at the steady state, breaks, waits, judges; and rolls back whatever happens.
 
 The order of events is the Chaos Toolkit's: steady state before, method, steady state after, rollbacks. What is
-different is the judge: not probes, but what every single device saw.
+different is the judge: not probes alone, but what every single device saw.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ from .analysis.figures import Figures, figures
 from .analysis.sends import Send, sends
 from .journal import Journal
 from .lab import Lab, Site
-from .outcome import Check, Outcome, violations
+from .outcome import Check, Firing, Outcome, violations
 from .people.crowd import Crowd, Habits, enrol
 from .scenario import Pass, People, Probe, Scenario
 from .site import Ground, built
 from .undo import MARK
+from .watch import Watch
 
 BEFORE_S: Final = 4.0
 AFTER_S: Final = 6.0
 SETTLED_WITHIN_S: Final = 60.0
 FAST_S: Final = 2.0
 PATIENCE_S: Final = 40.0
-STEADY_WITHIN_S: Final = 30.0
+STEADY_WITHIN_S: Final = 60.0
+RESOLVED_WITHIN_S: Final = 120.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ class _Run:
         self.checks: list[Check] = []
         self.steps: list[tuple[int, str]] = []
         self.histories: list[Path] = []
+        self.watch: Watch | None = None
         self.problem: str | None = None
 
     def step(self, text: str) -> None:
@@ -85,8 +88,11 @@ class _Run:
         ground = Ground(self.work, order.fleet, self.journal, bugs.program(order.plant), mark)
         with _marked(mark):
             async with built(scenario.stack, ground) as site:
+                place = self.work / "watchers"
+                self.watch = await Watch.start(place, site.nodes, self.journal, scenario.pace)
                 people = await self._gather(site, scenario.people)
-                lab = Lab(site, people, self.journal, random.Random(order.seed), self.step)
+                chance = random.Random(order.seed)
+                lab = Lab(site, people, self.watch, self.journal, chance, self.step)
                 try:
                     await self._experiment(lab)
                 except BaseException:
@@ -108,14 +114,28 @@ class _Run:
         return crowd
 
     async def _experiment(self, lab: Lab) -> None:
-        scenario, count = self.order.scenario, len(self.histories)
+        scenario = self.order.scenario
         self.step("steady state: everybody chats")
-        await lab.linger(BEFORE_S, count)
+        await lab.linger(BEFORE_S, len(self.histories))
         if not await self._settled(SETTLED_WITHIN_S):
             raise AssertionError(
                 "There was no steady state to break: sends are slow without any fault. Try again later."
             )
-        await self._look(lab, scenario.steady, "before")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(lab.watch.look_on)
+            await self._look(lab.watch, scenario.steady, "before")
+            await self._break(lab)
+            await self._look(lab.watch, scenario.steady, "after")
+            with trio.move_on_after(RESOLVED_WITHIN_S):  # or not: then the checks say so
+                while lab.watch.firing & set(scenario.alerts):
+                    await trio.sleep(0.2)
+            nursery.cancel_scope.cancel()
+        self.step("everybody stops; whatever was acknowledged has to arrive")
+        await lab.people.drain()
+
+    async def _break(self, lab: Lab) -> None:
+        """Break it, and return when people have got over it."""
+        scenario = self.order.scenario
         began_ms = self.journal.note("fault_begins")
         self.fault_ms = began_ms, began_ms
         try:
@@ -126,11 +146,8 @@ class _Run:
         finally:
             self.fault_ms = began_ms, self.journal.note("fault_ends")
         self.step("healed; everybody chats on")
-        await lab.linger(AFTER_S, count)
+        await lab.linger(AFTER_S, len(self.histories))
         await self._settled(scenario.passes.recovery_s)  # or not: then the figures say so
-        await self._look(lab, scenario.steady, "after")
-        self.step("everybody stops; whatever was acknowledged has to arrive")
-        await lab.people.drain()
 
     async def _settled(self, within_s: float) -> bool:
         """Wait until sends are answered fast, and return whether they are: a machine that is busy with something else
@@ -142,14 +159,19 @@ class _Run:
             return True
         return False
 
-    async def _look(self, lab: Lab, probes: Sequence[Probe], when: str) -> None:
+    async def _look(self, watch: Watch, probes: Sequence[Probe], when: str) -> None:
+        """Ask Prometheus until all is as it should be, for a while: it may have to catch up."""
+        deadline = trio.current_time() + STEADY_WITHIN_S
+        marks, found = [], []
         for probe in probes:
-            with trio.move_on_after(STEADY_WITHIN_S):
-                while (found := await _outside(lab, probe)) is not None:
-                    await trio.sleep(0.2)
-            self.checks.append(
-                Check(f"steady state {when}: {probe.title}", found is None, found or "as expected")
-            )
+            while True:
+                is_steady, says = await _asked(watch, probe)
+                if is_steady or trio.current_time() > deadline:
+                    break
+                await trio.sleep(0.2)
+            marks.append(is_steady)
+            found.append(f"{probe.title}: {says}" + ("" if is_steady else " (!)"))
+        self.checks.append(Check(f"steady state {when}", all(marks), "; ".join(found)))
 
     def _keep_last_words(self, site: Site, people: Crowd) -> None:
         for node in site.nodes:
@@ -174,6 +196,9 @@ class _Run:
             says = verdict.to_text().splitlines()[0]
             self.checks.insert(0, Check("history check", verdict.is_kept, says))
             self.checks += passed(scenario.passes, found)
+        alerts = self.watch.firings if self.watch else ()
+        if self.fault_ms:
+            self.checks += [heard(alert, alerts, self.fault_ms) for alert in scenario.alerts]
         return Outcome(
             scenario=scenario.name,
             title=scenario.title,
@@ -187,6 +212,7 @@ class _Run:
             fault_ms=self.fault_ms,
             steps=tuple(self.steps),
             checks=tuple(self.checks),
+            alerts=alerts,
             figures=found,
             verdict=verdict.to_text() if verdict else "",
             violations=violations(verdict) if verdict else {},
@@ -236,16 +262,31 @@ def passed(passes: Pass, found: Figures) -> list[Check]:
     return [*checks, Check(title, recovery is not None and recovery <= passes.recovery_s, says)]
 
 
-async def _outside(lab: Lab, probe: Probe) -> str | None:
-    """Return why a probe does not hold; None when it does."""
-    for node in lab.nodes:
-        try:
-            value = await node.metric(probe.metric)
-        except OSError as error:
-            return f"{node.folder.name} does not answer: {error}"
-        if not probe.low <= value <= probe.high:
-            return f"{probe.metric} of {node.folder.name} is {value:g}"
-    return None
+def heard(promised: str, alerts: Sequence[Firing], fault_ms: tuple[int, int]) -> Check:
+    """Say whether an alert that a scenario promises began to fire in the fault, or as it ended, and is over."""
+    title = f"{promised} fires in the fault, and is resolved after it"
+    began_ms, ended_ms = fault_ms
+    spans = [one for one in alerts if one.alert == promised]
+    first = next((one for one in spans if began_ms <= one.from_ms <= ended_ms + AFTER_S * 1000), None)
+    if first is None:
+        return Check(title, is_kept=False, found="it did not fire")
+    after_s, last_ms = (first.from_ms - began_ms) / 1000, spans[-1].to_ms
+    if last_ms is None:
+        return Check(title, is_kept=False, found=f"after {after_s:.1f} s, and fires still")
+    return Check(
+        title, is_kept=True, found=f"after {after_s:.1f} s, for {(last_ms - first.from_ms) / 1000:.1f} s"
+    )
+
+
+async def _asked(watch: Watch, probe: Probe) -> tuple[bool, str]:
+    """Return whether a probe holds, and what Prometheus says."""
+    try:
+        value = await trio.to_thread.run_sync(watch.value, probe.promql)
+    except OSError as error:
+        return False, f"Prometheus does not answer: {error}"
+    if value is None:
+        return False, "Prometheus has nothing"
+    return probe.low <= value <= probe.high, f"{value:.3g}"
 
 
 def _now_ms() -> int:
@@ -273,7 +314,7 @@ async def run(order: Order, tell: Callable[[str], None] = lambda _: None) -> Out
     try:
         await this.go()
     except* ServicesError as lacking:
-        raise lacking.exceptions[0] from None
+        raise _first(lacking) from None
     except* Exception as group:  # noqa: BLE001 - whatever it was, it is the run's outcome
         this.problem = _why(group)
     finally:
@@ -288,7 +329,12 @@ async def run(order: Order, tell: Callable[[str], None] = lambda _: None) -> Out
     return outcome
 
 
-def _why(error: BaseException) -> str:
+def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
+    return error
+
+
+def _why(group: BaseException) -> str:
+    error = _first(group)
     return f"{type(error).__name__}: {error}"[:2000]

@@ -1,7 +1,7 @@
 """What a scenario is: a specification of one experiment, one file each in `scenarios/`.
 
 The words are the Chaos Toolkit's: a steady-state hypothesis, a method (here `fault`), rollbacks. The promise that every
-scenario judges is the history check (`chappe.history`); `Pass` says what must hold beside it.
+scenario judges is the history check (`chappe.history`); `Pass` and the alerts say what must hold beside it.
 """
 
 from __future__ import annotations
@@ -56,16 +56,23 @@ class People:
 
 @dataclass(frozen=True)
 class Probe:
-    """A steady-state measure over /metrics of all nodes: the sum of `metric` is within `low` and `high` per node.
-
-    `promql` is the same question for Prometheus, for whoever watches a real cluster.
-    """
+    """A steady-state measure, `title`, that the run's Prometheus is asked for by `promql`: from `low` to `high`."""
 
     title: str
-    metric: str
+    promql: str
     low: float = 0.0
     high: float = float("inf")
-    promql: str = ""
+
+
+STEADY = (
+    # The first, so that the others are of the present: a Prometheus that was away would answer from memory.
+    Probe("seconds since the last scrape", 'time() - min(timestamp(up{job="chappe"}))', high=3),
+    Probe("processes answer (1) or not", 'min(up{job="chappe"})', low=1),
+    Probe("workers missing", "sum(chappe_workers_wanted - chappe_workers) or vector(0)", high=0),
+    Probe("children stuck", "sum(chappe_children_stuck_now) or vector(0)", high=0),
+    Probe("share of sends that fail", 'slo:errors:ratio_rate5m{slo="send"}', high=0.01),
+)
+"""What is so in every healthy site. Windows are those of the rules, cut by the scenario's pace: 5m are five seconds."""
 
 
 @dataclass(frozen=True)
@@ -83,18 +90,25 @@ class Pass:
 
 @dataclass(frozen=True)
 class Scenario:
-    """One experiment."""
+    """One experiment.
+
+    `alerts` have to fire in the fault and be resolved after it, each with its severity: "page SendsFail". The rules are
+    `pace` times faster than real. `is_once`: it takes so long that one run has to do, however many are asked for.
+    """
 
     hypothesis: str
     blast_radius: str
     fault: Callable[[Lab], Awaitable[None]]
     stack: Wanted = SMALL
     people: People = field(default_factory=People)
-    steady: tuple[Probe, ...] = ()
+    steady: tuple[Probe, ...] = STEADY
+    alerts: tuple[str, ...] = ()
+    pace: float = 60.0
     passes: Pass = field(default_factory=Pass)
     needs: tuple[Need, ...] = ()
     fault_s: float = 120.0
     is_quick: bool = False
+    is_once: bool = False
     name: str = ""
     title: str = ""
 

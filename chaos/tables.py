@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from .analysis.figures import Quantiles
-from .outcome import Outcome
+from .outcome import Firing, Outcome
 from .scenario import Scenario
 
 _COLOURS = {"kept": "green", "BROKEN": "bold red", "skipped": "yellow"}
@@ -28,9 +28,11 @@ def plain(scenario: Scenario) -> dict[str, object]:
         "availability": scenario.passes.availability,
         "recovery_s": scenario.passes.recovery_s,
         "steady": [
-            {"title": probe.title, "metric": probe.metric, "promql": probe.promql}
+            {"title": probe.title, "promql": probe.promql, "low": probe.low, "high": probe.high}
             for probe in scenario.steady
         ],
+        "alerts": list(scenario.alerts),
+        "once": scenario.is_once,
     }
 
 
@@ -66,6 +68,8 @@ def outcome(one: Outcome) -> Group:
     if one.figures:
         times = f"sent {_times(one.figures.to_sent)}; shown {_times(one.figures.to_shown)}"
         lines.append(Text(f"      {times}", style="dim"))
+    if one.alerts:
+        lines.append(Text(f"      alerts: {', '.join(map(_fired, one.alerts))}", style="dim"))
     if one.violations:
         lines += [Text(f"    {line}", style="red") for line in one.verdict.splitlines()[1:]]
     return Group(*lines)
@@ -75,6 +79,10 @@ def _times(quantiles: Quantiles | None) -> str:
     if quantiles is None:
         return "nothing"
     return f"p50 {quantiles.p50_ms:.0f} ms, p99 {quantiles.p99_ms:.0f} ms, most {quantiles.max_ms:.0f} ms"
+
+
+def _fired(one: Firing) -> str:
+    return one.alert + (" still" if one.to_ms is None else f" {(one.to_ms - one.from_ms) / 1000:.0f} s")
 
 
 COLUMNS = ("scenario", "seed", "promise", "sends", "answered in the fault", "recovery", "lost", "twice")

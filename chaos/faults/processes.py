@@ -9,7 +9,7 @@ from dataclasses import astuple
 
 import trio
 
-from deploy.services import Identity, Server
+from deploy.services import WATCHERS, Identity, Server
 
 from ..lab import Lab
 from ..stack.node import Node
@@ -51,12 +51,13 @@ def kill_pid(lab: Lab, pid: int, what: str) -> None:
 
 def _service_of(lab: Lab, server: Server) -> Up:
     service = server.name.partition("-")[0]
-    return Up(str(lab.fleet.folder), service, server.name)
+    fleet = lab.watch.fleet if service in WATCHERS else lab.fleet
+    return Up(str(fleet.folder), service, server.name)
 
 
 @asynccontextmanager
 async def server_away(lab: Lab, server: Server, how: str = "stop") -> AsyncIterator[None]:
-    """A server of the fleet is stopped ("stop"), dies ("kill") or hangs ("freeze"); at the end it serves again."""
+    """A server of a fleet is stopped ("stop"), dies ("kill") or hangs ("freeze"); at the end it serves again."""
     async with lab.undoing(_service_of(lab, server)):
         lab.say(f"{how} {server.name}")
         await trio.to_thread.run_sync(getattr(server, how))

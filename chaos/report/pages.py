@@ -13,7 +13,7 @@ from chappe.history import load
 from ..analysis.sends import sends
 from ..outcome import Outcome
 from ..tables import COLUMNS, row
-from .plots import Frame, latencies, stacked
+from .plots import Frame, lanes, latencies, stacked
 
 STYLE: Final = (Path(__file__).with_name("style.css")).read_text(encoding="utf-8")
 PAGE: Final = "report.html"
@@ -85,9 +85,11 @@ def _plots(outcome: Outcome, points: Sequence[tuple[int, float]]) -> list[str]:
     steps = "".join(
         f"<li><b>{(at_ms - start) / 1000:+.1f} s</b> {escape(text)}</li>" for at_ms, text in outcome.steps
     )
+    fired = f"<h2>Alerts that fired</h2>{lanes(frame, outcome.alerts)}" if outcome.alerts else ""
     return [
         f"<h2>Sends begun in each second</h2>{key}{stacked(frame, figures.seconds)}",
         f"<h2>From send to answer</h2>{latencies(frame, points)}",
+        fired,
         f"<h2>What was done</h2><ol class='steps'>{steps}</ol>",
     ]
 

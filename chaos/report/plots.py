@@ -1,4 +1,4 @@
-"""Plots as inline SVG: sends by second, and how long each took. No library, no script, no network.
+"""Plots as inline SVG: sends by second, how long each took, which alerts fired. No library, no script, no network.
 
 `page.py` puts them into a run's page. Colours are classes of its style sheet, so that they follow a dark screen.
 """
@@ -12,6 +12,7 @@ from html import escape
 from typing import Final
 
 from ..analysis.figures import Second
+from ..outcome import Firing
 
 WIDTH: Final = 960
 HEIGHT: Final = 220
@@ -61,6 +62,22 @@ def latencies(frame: Frame, points: Sequence[tuple[int, float]]) -> str:
     ]
     labels = [(power / decades, _duration(10**power)) for power in range(decades + 1)]
     return _svg(frame, "from send to answer, each message", labels, dots)
+
+
+def lanes(frame: Frame, alerts: Sequence[Firing]) -> str:
+    """Return a lane for each alert, with a bar for each time that it fired."""
+    names = list(dict.fromkeys(one.alert for one in alerts))
+    height = (_y(0) - _y(1)) / len(names)
+    bars = []
+    for one in alerts:
+        y = TOP + names.index(one.alert) * height
+        ends_ms = (one.from_ms, frame.to_ms if one.to_ms is None else one.to_ms)
+        begin, end = (frame.x(max(frame.from_ms, min(at_ms, frame.to_ms))) for at_ms in ends_ms)
+        bars.append(_rect("alert", begin, y + 2, max(2.0, end - begin), height - 4))
+    for number, name in enumerate(names):
+        y = TOP + (number + 0.5) * height + 4
+        bars.append(f'<text class="alerttext" x="{LEFT + 4}" y="{y:.1f}">{escape(name)}</text>')
+    return _svg(frame, "alerts that fired", [], bars)
 
 
 def _svg(frame: Frame, title: str, labels: Sequence[tuple[float, str]], inner: Sequence[str]) -> str:

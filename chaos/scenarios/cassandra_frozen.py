@@ -18,5 +18,6 @@ SCENARIO = Scenario(
     blast_radius="Requests that were on their way to that node; their outcome is unknown, and they are sent again.",
     fault=fault,
     stack=FULL,
+    alerts=("page SendsFail",),
     passes=Pass(availability=0.2, recovery_s=30.0),
 )

@@ -7,6 +7,7 @@ from datetime import timedelta
 from ..faults.processes import killed
 from ..lab import Lab
 from ..scenario import Pass, Scenario, Wanted
+from ..stack.certificates import VALID
 
 
 async def fault(lab: Lab) -> None:
@@ -19,7 +20,7 @@ async def fault(lab: Lab) -> None:
     before = lab.people.acknowledged()
     await lab.linger(6.0)
     assert lab.people.acknowledged() == before, "Somebody took an expired certificate for a good one."
-    certificates.issue(timedelta(days=1))
+    certificates.issue(VALID)
     lab.say("a new certificate")
     async with killed(lab, node):
         pass
@@ -30,5 +31,6 @@ SCENARIO = Scenario(
     blast_radius="Everybody who has to connect.",
     fault=fault,
     stack=Wanted(is_tls=True),
+    alerts=("page CertificateEnds",),
     passes=Pass(recovery_s=20.0),
 )

@@ -20,6 +20,7 @@ SCENARIO = Scenario(
     hypothesis="While nothing can be written nothing is acknowledged; once there is room everything queued is stored.",
     blast_radius="Everybody's sends wait; what is already stored can be read.",
     fault=fault,
+    alerts=("page SendsFail",),
     passes=Pass(availability=0.1, recovery_s=15.0),
     is_quick=True,
 )

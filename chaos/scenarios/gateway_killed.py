@@ -17,5 +17,6 @@ SCENARIO = Scenario(
     blast_radius="About half of the people are disconnected once.",
     fault=fault,
     stack=FULL,
+    alerts=("page NodeDown",),
     passes=Pass(availability=0.5, recovery_s=20.0),
 )

@@ -17,5 +17,6 @@ SCENARIO = Scenario(
     blast_radius="Sign-ins, sessions with new devices, and conversations that are new to a worker wait.",
     fault=fault,
     stack=FULL,
+    alerts=("ticket StoreErrors",),
     passes=Pass(availability=0.15, recovery_s=20.0),
 )

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Final
 
 import trustme
+
+VALID: Final = timedelta(days=30)  # long enough that no alert calls for a new one
 
 
 class Certificates:
@@ -18,7 +21,7 @@ class Certificates:
         self._authority = trustme.CA()
         self._ca, self.certificate, self.key = (folder / name for name in ("ca.pem", "chain.pem", "key.pem"))
         self._authority.cert_pem.write_to_path(self._ca)
-        self.issue(timedelta(days=1))
+        self.issue(VALID)
 
     @property
     def environment(self) -> dict[str, str]:

@@ -54,7 +54,7 @@ def with_settings(config: str, sections: Mapping[str, str]) -> str:
     return config
 
 
-async def until(condition: Callable[[], bool], what: str, seconds: float = READY_S) -> None:
+async def until(condition: Callable[[], object], what: str, seconds: float = READY_S) -> None:
     """Wait until something holds.
 
     Raises:
@@ -106,6 +106,10 @@ class Node:
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def http_url(self) -> str:
+        return f"http://127.0.0.1:{self.http_port}"
 
     @property
     def pid(self) -> int:

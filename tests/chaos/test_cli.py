@@ -7,13 +7,16 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from msgspec import structs
 from typer.testing import CliRunner
 
 from chaos import bugs, cli, needs
 from chaos.cli import app
-from chaos.outcome import Check, Outcome
+from chaos.outcome import Check, Firing, Outcome
+from chaos.runner import Order
 from chaos.scenario import Scenario, load_all
 from chaos.stack.node import free_port
+from deploy.alerts import alerts
 from deploy.services import Unavailable
 
 SCENARIOS = load_all()
@@ -120,9 +123,49 @@ def test_a_scenario_without_its_program_says_what_to_install(monkeypatch: pytest
         raise Unavailable("install Go")
 
     monkeypatch.setattr(needs, "_build", gone)
+    monkeypatch.setattr(needs, "WATCHERS", ())
     proxied: Scenario = SCENARIOS["slow-network"]
     assert needs.lacking(proxied) == "install Go"
     assert needs.lacking(SCENARIOS["node-killed"]) is None
+
+
+def test_without_a_prometheus_nothing_can_be_said_to_be_steady(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    says = "Prometheus is not installed; on Debian: apt-get install prometheus."
+    assert {needs.lacking(scenario) for scenario in SCENARIOS.values()} == {says}
+
+
+def test_promised_alerts_are_rules() -> None:
+    rules = {f"{alert.severity} {alert.name}" for alert in alerts()}
+    promised = [set(scenario.alerts) for scenario in SCENARIOS.values() if scenario.alerts]
+    assert len(promised) >= 3
+    assert set().union(*promised) <= rules
+
+
+def test_what_takes_long_runs_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    ran = []
+
+    def note(order: Order) -> Outcome:
+        ran.append((order.scenario.name, order.seed))
+        return made_up("one")
+
+    monkeypatch.setattr(cli, "_carry_out", note)
+    words = ["node-killed", "ten-healthy-minutes", "--runs", 2, "--seed", 7, "--folder", tmp_path]
+    assert invoke("run", *words)[0] == 0
+    assert ran == [("node-killed", 7), ("node-killed", 8), ("ten-healthy-minutes", 7)]
+    assert not SCENARIOS["ten-healthy-minutes"].is_quick
+
+
+def test_alerts_that_fired_are_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fired = (Firing("page SendsFail", 1000, 4000), Firing("ticket SendsFail", 1500))
+    monkeypatch.setattr(cli, "_carry_out", lambda _order: structs.replace(made_up("one"), alerts=fired))
+    _, printed = invoke("run", "node-killed", "--folder", tmp_path)
+    assert "alerts: page SendsFail 3 s, ticket SendsFail still" in printed
+    _, printed = invoke("run", "node-killed", "--folder", tmp_path, "--json")
+    assert json.loads(printed)["alerts"] == [
+        {"alert": "page SendsFail", "from_ms": 1000, "to_ms": 4000},
+        {"alert": "ticket SendsFail", "from_ms": 1500, "to_ms": None},
+    ]
 
 
 def test_a_report_is_whole_in_itself(tmp_path: Path) -> None:

@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 import pytest
 
 from chaos.analysis.figures import Second
-from chaos.report.plots import LEFT, RIGHT, WIDTH, Frame, latencies, stacked
+from chaos.outcome import Firing
+from chaos.report.plots import LEFT, RIGHT, WIDTH, Frame, lanes, latencies, stacked
 
 FRAME = Frame(0, 10_000, (2_000, 6_000))
 
@@ -39,3 +40,14 @@ def test_a_longer_wait_is_drawn_higher() -> None:
     heights = [float(dot.attrib["cy"]) for dot in root.iter("circle")]
     assert heights == sorted(heights, reverse=True)
     assert ElementTree.fromstring(latencies(FRAME, [])) is not None
+
+
+def test_an_alert_has_a_lane_and_a_bar_for_each_time_within_the_plot() -> None:
+    alerts = [Firing("page A", 1000, 3000), Firing("ticket B", 2000, 99_000), Firing("page A", 8000)]
+    first, other, again = bars(lanes(FRAME, alerts), "alert")
+    width = WIDTH - LEFT - RIGHT
+    assert first["y"] == again["y"] < other["y"]
+    assert first["x"] == pytest.approx(LEFT + 0.1 * width, abs=0.2)
+    assert first["width"] == pytest.approx(0.2 * width, abs=0.2)
+    for one in (other, again):
+        assert one["x"] + one["width"] == pytest.approx(LEFT + width, abs=0.2)

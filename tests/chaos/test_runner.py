@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -22,6 +23,7 @@ from chaos.outcome import Outcome, load_all
 from chaos.runner import Order
 from chaos.scenario import Pass, People, Scenario
 from chaos.undo import EndProcesses, marked
+from deploy.services import Identity
 
 TWO = People(people=2, with_two=0, per_s=2.0, in_process=2)
 ROOT = Path(__file__).parents[2]
@@ -55,6 +57,7 @@ async def carry_out(folder: Path, fault: object, **more: object) -> Outcome:
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 async def test_a_fault_that_harms_nobody_keeps_every_promise(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +76,7 @@ async def test_a_fault_that_harms_nobody_keeps_every_promise(
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 async def test_a_fault_that_fails_is_rolled_back_and_told(tmp_path: Path) -> None:
     async def fault(lab: Lab) -> None:
         pid = lab.nodes[0].pid
@@ -85,6 +89,7 @@ async def test_a_fault_that_fails_is_rolled_back_and_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 async def test_a_fault_is_bounded_in_time(tmp_path: Path) -> None:
     async def fault(lab: Lab) -> None:
         async with frozen(lab, lab.nodes[0].pid, "the node"):
@@ -126,6 +131,7 @@ def begin(folder: Path) -> subprocess.Popen[bytes]:
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_rolls_back(tmp_path: Path, number: signal.Signals) -> None:
     with begin(tmp_path) as process:
@@ -135,14 +141,20 @@ def test_ctrl_c_rolls_back(tmp_path: Path, number: signal.Signals) -> None:
 
 
 @pytest.mark.system
+@pytest.mark.usefixtures("watched")
 def test_what_a_killed_runner_left_is_rolled_back_by_the_next_command(tmp_path: Path) -> None:
     with begin(tmp_path) as process:
         process.kill()
     [mark] = marks(tmp_path / "freezes-1" / NAME)
     assert list(marked(mark)), "The frozen node should still be there."
+    watchers = [
+        Identity(**json.loads(path.read_text())) for path in tmp_path.rglob("watchers/*/process.json")
+    ]
+    assert [one.is_alive() for one in watchers] == [True, True]
     done = CliRunner().invoke(app, ["rollback", "--folder", str(tmp_path)])
     assert done.exit_code == 0, done.output
     nobody_is_left(tmp_path / "freezes-1")
+    assert not any(one.is_alive() for one in watchers)
 
 
 @pytest.mark.parametrize(

@@ -7,19 +7,17 @@ part: it says that the machine is slow, which is true.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-from urllib.request import urlopen
 
 import pytest
 import trio
 
 from chaos.stack.node import READY_S, Node, until
+from chaos.watch import Watch
 from chappe.ids import ConversationId
 from chappe.protocol import calls
 from chappe.protocol.codes import RequestError
@@ -38,39 +36,20 @@ OF_A_SLOW_MACHINE = {"DeliveriesAreLate", "DiskNearlyFull", "EventLoopLate", "St
 PATIENCE_S = 4 * READY_S
 
 
-class Watchers:
+class Watchers(Watch):
     """Prometheus and Alertmanager of a test."""
 
-    def __init__(self, fleet: Fleet) -> None:
-        self._fleet = fleet
-
-    def query(self, expr: str) -> list[tuple[dict[str, str], float]]:
-        """Return labels and value of each sample."""
-        page: Any = self._get(self._fleet.prometheus, f"/api/v1/query?query={quote(expr)}")
-        return [(one["metric"], float(one["value"][1])) for one in page["data"]["result"]]
-
-    def value(self, expr: str) -> float | None:
-        """Return the value of the one sample, if there is one."""
-        found = self.query(expr)
-        return found[0][1] if found else None
-
-    def firing(self) -> set[str]:
+    def names(self) -> set[str]:
         """Return the names of the alerts that fire."""
         return {labels["alertname"] for labels, _ in self.query('ALERTS{alertstate="firing"}')}
 
     def is_silenced(self, name: str, severity: str) -> bool:
         """Return whether Alertmanager has an alert and keeps it back because of another one."""
-        page: Any = self._get(self._fleet.alertmanager, "/api/v2/alerts")
         return any(
             alert["status"]["inhibitedBy"]
-            for alert in page
+            for alert in self.alerts()
             if (alert["labels"]["alertname"], alert["labels"]["severity"]) == (name, severity)
         )
-
-    @staticmethod
-    def _get(service: Any, path: str) -> object:
-        with urlopen(service.address["url"] + path) as page:
-            return json.load(page)
 
 
 @pytest.fixture
@@ -169,7 +148,7 @@ async def test_an_outage_is_told_of_when_it_begins_and_when_it_ends(
         assert {labels["instance"].partition("/")[2] for labels, _ in watchers.query("up")} == {
             "parent", "worker-1", "worker-2",
         }  # fmt: skip
-        assert watchers.firing() <= OF_A_SLOW_MACHINE
+        assert watchers.names() <= OF_A_SLOW_MACHINE
         assert hook.alerts("/pages", "SendsFail") == []
 
         [cassandra] = services("cassandra").cassandra.servers
@@ -177,7 +156,7 @@ async def test_an_outage_is_told_of_when_it_begins_and_when_it_ends(
         try:
             await settled(lambda: hook.alerts("/pages", "SendsFail"), "whoever is on call hears of it")
             await settled(lambda: watchers.is_silenced("SendsFail", "ticket"), "the ticket is kept back")
-            await settled(lambda: "StoreErrors" in watchers.firing(), "the cause is told too")
+            await settled(lambda: "StoreErrors" in watchers.names(), "the cause is told too")
         finally:
             cassandra.thaw()
         first = hook.alerts("/pages", "SendsFail")[0]

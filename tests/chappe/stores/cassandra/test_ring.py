@@ -119,14 +119,17 @@ async def test_rows_are_written_and_read_while_one_node_is_dead_and_refused_whil
     finally:
         services("cassandra", nodes=3)
 
+    async def everything_is_there() -> None:
+        rows = await store.inbox(device, FIRST_ID, 1000)
+        assert rows[: 2 * CONVERSATIONS] == [samples.inbox_row(m, device) for m in [*before, *during]]
+        for m in during:
+            assert await store.find(m.conv, m.device, m.cid, FIRST_ID) == samples.log_row(m)
+
     # Who was away has missed rows. With another one dead these must still be found, on the third alone.
     await patiently(store.ping)
     servers[0].kill()
     try:
         await patiently(store.ping)
-        rows = await store.inbox(device, FIRST_ID, 1000)
-        assert rows[: 2 * CONVERSATIONS] == [samples.inbox_row(m, device) for m in [*before, *during]]
-        for m in during:
-            assert await store.find(m.conv, m.device, m.cid, FIRST_ID) == samples.log_row(m)
+        await patiently(everything_is_there)
     finally:
         services("cassandra", nodes=3)
