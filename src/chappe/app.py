@@ -49,8 +49,9 @@ def now_ms() -> int:
 
 
 @asynccontextmanager
-async def open_node(settings: Settings) -> AsyncIterator[Node]:
-    """Open the data folder, the stores, the bus and the sockets, and wire a node up; nothing runs yet.
+async def open_node(settings: Settings, worker: str = "") -> AsyncIterator[Node]:
+    """Open the data folder, the stores, the bus and the sockets, and wire a node up; nothing runs yet. `worker` is its
+    name if the node has several.
 
     Raises: `DataFolderInUse`, `SettingsError`, `StoreUnavailable`; what was opened is closed again.
     """
@@ -69,7 +70,7 @@ async def open_node(settings: Settings) -> AsyncIterator[Node]:
             messages = inbox = await stack.enter_async_context(open_message_store(path))
         else:
             messages = await stack.enter_async_context(_open_cassandra(settings, metrics))
-        bus = make_bus(settings.bus, metrics)
+        bus = make_bus(settings.bus, metrics, f"{settings.http.node_name}/{worker}")
         clock = HybridClock(now_ms, secrets.randbits(48))
         clock.observe(await messages.newest_id())
         gateway, http = settings.gateway, settings.http
@@ -105,8 +106,8 @@ async def _trace(stack: AsyncExitStack, settings: Settings, metrics: Metrics) ->
     metrics.traces.spans = spans
 
 
-def make_bus(settings: BusSettings, metrics: Metrics) -> GatewayBus:
-    """Return the bus.
+def make_bus(settings: BusSettings, metrics: Metrics, place: str) -> GatewayBus:
+    """Return the bus; `place` is what this process is called in every one of its lives.
 
     Raises: `SettingsError`.
     """
@@ -116,7 +117,8 @@ def make_bus(settings: BusSettings, metrics: Metrics) -> GatewayBus:
     try:
         from .bus.redis import RedisBroker  # noqa: PLC0415 - an extra: only those who have more nodes need it
 
-        bus = GatewayBus(RedisBroker(settings.url, prefix=settings.prefix, timing=timing), timing)
+        broker = RedisBroker(settings.url, prefix=settings.prefix, timing=timing)
+        bus = GatewayBus(broker, timing, place=place)
     except ImportError:
         raise MissingExtra("bus.url", "redis") from None
     except ValueError as error:
@@ -146,7 +148,7 @@ async def _open_cassandra(settings: Settings, metrics: Metrics) -> AsyncIterator
         yield store
 
 
-async def serve(settings: Settings, parent: socket.socket | None = None) -> None:
+async def serve(settings: Settings, parent: socket.socket | None = None, worker: str = "") -> None:
     """Run a node until SIGTERM, SIGINT, SIGHUP or the end of its parent, then drain it and stop."""
     stop = trio.Event()
     actions = dict.fromkeys((signal.SIGTERM, signal.SIGINT, signal.SIGHUP), stop.set)
@@ -156,7 +158,7 @@ async def serve(settings: Settings, parent: socket.socket | None = None) -> None
         if link is not None:
             helpers.start_soon(link.run, stop.set)
         # The inner nursery holds the root of the tree, above which there is nothing but the service manager.
-        async with open_node(settings) as node, trio.open_nursery() as nursery:
+        async with open_node(settings, worker) as node, trio.open_nursery() as nursery:
             await nursery.start(node.supervisor.run)
             log.info(
                 "listening",
@@ -183,12 +185,12 @@ def _calm_the_collector() -> None:
     gc.set_threshold(20_000, 20, 100)
 
 
-def run(settings: Settings, parent: socket.socket | None = None) -> None:
-    """Run a node; blocks. A worker of a fleet has the link to its parent.
+def run(settings: Settings, parent: socket.socket | None = None, worker: str = "") -> None:
+    """Run a node; blocks. A worker of a fleet has a name, and the link to its parent.
 
     Raises: `ChappeError` when it cannot start; what a supervisor gave up on when it cannot go on.
     """
     configure(settings.log)
     _calm_the_collector()
     sys.setswitchinterval(SWITCH_INTERVAL_S)
-    trio.run(serve, settings, parent)
+    trio.run(serve, settings, parent, worker)

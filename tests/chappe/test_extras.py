@@ -38,7 +38,7 @@ def without(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
 def test_redis(without: Callable[[str, str], None]) -> None:
     without("coredis", "chappe.bus.redis")
     with pytest.raises(MissingExtra, match=SENTENCE.format(r"bus\.url", "redis")):
-        make_bus(BusSettings(url="redis://127.0.0.1:9"), Metrics())
+        make_bus(BusSettings(url="redis://127.0.0.1:9"), Metrics(), "here")
 
 
 def test_postgresql(without: Callable[[str, str], None], tmp_path: Path) -> None:

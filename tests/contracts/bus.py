@@ -110,9 +110,11 @@ class Lossy:
 class Gateway:
     """A bus with its sink, running."""
 
-    def __init__(self, broker: Broker, timing: Timing, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self, broker: Broker, timing: Timing, bounds: Bounds | None = None, place: str | None = None
+    ) -> None:
         self.lossy = Lossy(broker)
-        self.bus = GatewayBus(self.lossy, timing, bounds)
+        self.bus = GatewayBus(self.lossy, timing, bounds, place)
         self.sink = Sink()
         self.scope = trio.CancelScope()
         self.sessions = 0
@@ -145,9 +147,11 @@ class World:
     async def start(self) -> None:
         raise NotImplementedError
 
-    async def gateway(self, timing: Timing | None = None, bounds: Bounds | None = None) -> Gateway:
+    async def gateway(
+        self, timing: Timing | None = None, bounds: Bounds | None = None, place: str | None = None
+    ) -> Gateway:
         """Start one more gateway."""
-        made = Gateway(self.broker(timing or self.timing), timing or self.timing, bounds)
+        made = Gateway(self.broker(timing or self.timing), timing or self.timing, bounds, place)
         await self._nursery.start(made.run)
         return made
 

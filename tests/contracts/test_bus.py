@@ -296,6 +296,29 @@ async def test_a_gateway_that_dies_makes_the_others_stale(place: World) -> None:
     assert here.bus.counters.silences == 1
 
 
+async def test_who_comes_after_a_dead_gateway_says_goodbye_for_it(place: World) -> None:
+    quick = replace(TIMING, silent_s=2.0)
+    here = await place.gateway(quick, place="here")
+    there = await place.gateway(quick, place="there")
+    await until(lambda: there.bus.gateway in here.bus._receiver._incoming._heard)
+    stales = here.sink.stales
+    there.scope.cancel()
+    after = await place.gateway(quick, place="there")
+    await until(lambda: here.sink.stales > stales)
+    assert there.bus.gateway not in here.bus._receiver._incoming._heard
+    assert (here.sink.stales, here.bus.counters.silences, after.sink.stales) == (stales + 1, 0, 1)
+
+
+async def test_a_gateway_that_is_taken_for_dead_is_heard_again(place: World) -> None:
+    here = await place.gateway(place="here")
+    there = await place.gateway(place="the same name by mistake")
+    await until(lambda: there.bus.gateway in here.bus._receiver._incoming._heard)
+    stales = here.sink.stales
+    await place.gateway(place="the same name by mistake")
+    await until(lambda: here.sink.stales > stales)
+    await until(lambda: there.bus.gateway in here.bus._receiver._incoming._heard)
+
+
 async def test_limits_are_kept_for_a_while(place: World) -> None:
     brief = replace(TIMING, limits_ttl_s=0.5)
     one, two = await place.gateway(brief), await place.gateway(brief)

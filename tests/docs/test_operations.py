@@ -53,7 +53,7 @@ def test_the_settings_that_are_shown_are_those_of_several_nodes(settings: Settin
     refuse_lonely_stores(settings)
     assert settings.cassandra.replicas == len(settings.cassandra.hosts) == 3
     assert settings.gateway.workers > 1
-    assert not make_bus(settings.bus, Metrics()).is_alone
+    assert not make_bus(settings.bus, Metrics(), "here").is_alone
 
 
 def test_certificates_are_where_the_unit_puts_them(settings: Settings) -> None:

@@ -59,6 +59,9 @@ class Link(Protocol):
     async def lookup(self, devices: Sequence[DeviceId]) -> dict[DeviceId, GatewayId]:
         """Return where devices are; those that are nowhere are left out."""
 
+    async def succeed(self, place: bytes) -> GatewayId | None:
+        """Take a place for this gateway; return who had it before."""
+
     async def publish(self, frames: Sequence[tuple[GatewayId, bytes]]) -> None:
         """Send frames to the channels of gateways, or of everybody, in this order."""
 

@@ -41,10 +41,19 @@ log = structlog.get_logger("bus")
 
 
 class GatewayBus:
-    """Fulfils `ports.Bus` over a broker. `gateway` names it, differently in each run of a process."""
+    """Fulfils `ports.Bus` over a broker. `gateway` names it, differently in each run of a process. `place` names the
+    place of that process, which it has alone: whoever had it before is dead, and nobody has to wait for its silence.
+    """
 
-    def __init__(self, broker: Broker, timing: Timing | None = None, bounds: Bounds | None = None) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        timing: Timing | None = None,
+        bounds: Bounds | None = None,
+        place: str | None = None,
+    ) -> None:
         bounds = bounds or Bounds()
+        self._place = place
         self.gateway = GatewayId(os.urandom(GATEWAY_BYTES))
         self.counters = Counters()
         self._broker = broker
@@ -177,6 +186,10 @@ class GatewayBus:
         await self._publisher.beat(link)
         await self._claims.enter_all(link)
         self.counters.connects += 1
+        if self._place is not None:
+            before = await link.succeed(self._place.encode())
+            if before not in (None, self.gateway):
+                await self._publisher.tell_gone(link, before)
         self._turn(is_up=True)
         if not self._broker.is_alone:
             log.info("bus_up", gateway=self.gateway.hex(), claims=len(self._claims))

@@ -102,7 +102,9 @@ class Direct(Struct, frozen=True, array_like=True):
 
 
 class Broadcast(Struct, frozen=True, array_like=True):
-    """What goes to every gateway. `is_alarm`: anybody may have missed wakes. `is_goodbye`: nothing more will come."""
+    """What goes to every gateway. `is_alarm`: anybody may have missed wakes. `is_goodbye`: nothing more will come;
+    of `gone` neither, which died.
+    """
 
     version: Literal[1]
     sender: Gateway
@@ -112,11 +114,12 @@ class Broadcast(Struct, frozen=True, array_like=True):
     seen: list[Seen] = []
     is_alarm: bool = False
     is_goodbye: bool = False
+    gone: list[Gateway] = []
 
     @property
     def is_beat(self) -> bool:
         """Whether it only tells the stream's last number."""
-        return not (self.changes or self.seen or self.is_alarm or self.is_goodbye)
+        return not (self.changes or self.seen or self.is_alarm or self.is_goodbye or self.gone)
 
 
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -41,6 +41,7 @@ class MemoryHub:
         self.links: dict[GatewayId, _MemoryLink] = {}
         self.held: dict[DeviceId, _Held] = {}
         self.of_user: dict[UserId, set[DeviceId]] = {}
+        self.places: dict[bytes, GatewayId] = {}
         self.limits: OrderedDict[DeviceId, tuple[bytes, float]] = OrderedDict()
 
     @property
@@ -67,6 +68,7 @@ class MemoryHub:
             link.end()
         self.held.clear()
         self.of_user.clear()
+        self.places.clear()
         self.limits.clear()
 
     def start(self) -> None:
@@ -138,6 +140,13 @@ class _MemoryLink:
         found = {device: held.holder.gateway for device in devices if (held := self._current(device))}
         await trio.lowlevel.checkpoint()
         return found
+
+    async def succeed(self, place: bytes) -> GatewayId | None:
+        self._check()
+        before = self._hub.places.get(place)
+        self._hub.places[place] = self._gateway
+        await trio.lowlevel.checkpoint()
+        return before
 
     async def publish(self, frames: Sequence[tuple[GatewayId, bytes]]) -> None:
         self._check()

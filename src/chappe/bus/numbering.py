@@ -124,10 +124,10 @@ class Incoming:
             self._seen.move_to_end(key)
         return Verdict(is_new=not is_beat and number.n > last, is_hole=is_hole)
 
-    def left(self, sender: GatewayId) -> None:
-        """Note that a sender said goodbye: its silence is no alarm."""
-        self._heard.pop(sender, None)
+    def left(self, sender: GatewayId) -> bool:
+        """Note that a sender will not come again, so that its silence is no alarm; return whether it was there."""
         self._told.pop(sender, None)
+        return self._heard.pop(sender, None) is not None
 
     def hear_all(self, now: float) -> None:
         """Start everybody's time anew: nobody could be heard until now."""

@@ -68,6 +68,11 @@ class Publisher:
         goodbye = Broadcast(VERSION, self._gateway, *self._outgoing.next(EVERYBODY), is_goodbye=True)
         await link.publish([(EVERYBODY, encode(goodbye))])
 
+    async def tell_gone(self, link: Link, dead: GatewayId) -> None:
+        """Say it for one that cannot any more. Raises: `BusUnavailable`."""
+        frame = Broadcast(VERSION, self._gateway, *self._outgoing.next(EVERYBODY), gone=[dead])
+        await link.publish([(EVERYBODY, encode(frame))])
+
     async def _send(self, link: Link, batch: Batch) -> None:
         is_done = False
         began = trio.current_time()

@@ -123,7 +123,15 @@ class Receiver:
                 self.missed()
             if frame.is_goodbye:
                 self._incoming.left(frame.sender)
+            self._bury(frame.gone)
         if is_hole:
+            self._lost(is_broadcast=True)
+
+    def _bury(self, dead: list[GatewayId]) -> None:
+        """Read once what they may have left unsaid, instead of again and again while they are silent."""
+        if gone := [gateway.hex() for gateway in dead if self._incoming.left(gateway)]:
+            log.info("gateways_gone", gateways=gone)
+            self._lost(is_broadcast=False)
             self._lost(is_broadcast=True)
 
     def _kick(self, kick: Kick) -> None:

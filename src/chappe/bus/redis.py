@@ -98,6 +98,7 @@ class _RedisLink:
         self._device_key = prefix + b"device:"
         self._user_key = prefix + b"user:"
         self._limits_key = prefix + b"limits:"
+        self._place_key = prefix + b"place:"
         self._channel = prefix + b"gateway:"
         self._all = self._channel + EVERYBODY
         self._scripts: dict[str, bytes] = {}
@@ -143,6 +144,13 @@ class _RedisLink:
                 if value is not None:
                     found[device] = _holder(value[STAMP_BYTES:]).gateway
         return found
+
+    async def succeed(self, place: bytes) -> GatewayId | None:
+        ttl_ms = b"%d" % (self._timing.place_ttl_s * 1000)
+        before: bytes | None = await self._ask(
+            b"SET", self._place_key + place, self._gateway, b"GET", b"PX", ttl_ms
+        )
+        return GatewayId(before) if before else None
 
     async def publish(self, frames: Sequence[tuple[GatewayId, bytes]]) -> None:
         await self._ask_all([(b"PUBLISH", self._channel + to, frame) for to, frame in frames])

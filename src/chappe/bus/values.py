@@ -15,8 +15,8 @@ LIMITS_MOST_BYTES: Final = 4096
 @dataclass(frozen=True, slots=True)
 class Timing:
     """Seconds. A claim outlives two refreshes that fail; a gateway is silent after several beats that are missing, and
-    inboxes are read every `silent_s` until it beats again or is gone; a wake that has waited for `queue_s` is not sent
-    any more, its device reads.
+    inboxes are read every `silent_s` until it beats again or is gone; a place is remembered from one life of a process
+    to the next; a wake that has waited for `queue_s` is not sent any more, its device reads.
     """
 
     beat_s: float = 1.0
@@ -25,6 +25,7 @@ class Timing:
     refresh_s: float = 20.0
     claim_ttl_s: float = 60.0
     limits_ttl_s: float = 900.0
+    place_ttl_s: float = 30 * 86_400.0
     command_s: float = 2.0
     goodbye_s: float = 1.0
     queue_s: float = 2.0

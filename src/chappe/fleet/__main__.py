@@ -32,7 +32,7 @@ def main() -> None:
     name = sys.argv[1]
     structlog.contextvars.bind_contextvars(worker=name)
     try:
-        run(settings, link)
+        run(settings, link, name)
     except BaseException as error:
         end = explain(error)
         if end is None:

@@ -77,7 +77,7 @@ def test_a_beat_is_a_frame_that_carries_nothing() -> None:
     for frame in (decode_direct(beat), decode_broadcast(beat)):
         assert frame.is_beat
         assert (frame.sender, frame.epoch, frame.n) == (SENDER, 3, 7)
-    for carried in ({"is_alarm": True}, {"is_goodbye": True}):
+    for carried in ({"is_alarm": True}, {"is_goodbye": True}, {"gone": [SENDER]}):
         assert not Broadcast(VERSION, SENDER, 1, 1, **carried).is_beat
 
 
