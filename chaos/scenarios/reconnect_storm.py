@@ -10,8 +10,8 @@ from ..people.multitude import multitude
 from ..scenario import Pass, Scenario, Wanted
 
 DEVICES = 5_000
-ENROLLED_S = 300.0
-BACK_S = 120.0
+ENROLLED_S = 600.0
+BACK_S = 300.0
 
 
 async def fault(lab: Lab) -> None:
