@@ -31,14 +31,15 @@ from ...errors import SettingsError
 from . import faults
 from .retries import RetryIdempotent
 
-# What a statement is sent with: a read may be asked of a second node when the first one is slow.
+# What a statement is sent with: what is idempotent is sent to a second node, too, when the first one is slow.
 READ: Final = "read"
 WRITE: Final = EXEC_PROFILE_DEFAULT
 
 REQUEST_S: Final = (
     4.5  # under the 5 s deadline of an operation, and over the servers' own 2 s for a write, twice
 )
-SPECULATE_AFTER_S: Final = 0.2  # far above a healthy p99, so that a second read is rare unless a node is ill
+# Far above a healthy p99, so that a second request is rare unless a node is ill. A write costs three replicas, not one.
+SPECULATE_AFTER_S: Final = {READ: 0.2, WRITE: 0.5}
 CONNECT_S: Final = 5.0
 HEARTBEAT_S: Final = 5.0
 PROTOCOL: Final = 5
@@ -91,14 +92,7 @@ def connect(settings: Where, keyspace: str | None, consistency: int | None = Non
 
     Raises: `SettingsError` when the cluster refuses these settings, `StoreUnavailable` when it is away.
     """
-    profiles = {
-        WRITE: _profile(settings, consistency),
-        READ: _profile(
-            settings,
-            consistency,
-            speculative_execution_policy=ConstantSpeculativeExecutionPolicy(SPECULATE_AFTER_S, 1),
-        ),
-    }
+    profiles = {name: _profile(settings, consistency, after_s) for name, after_s in SPECULATE_AFTER_S.items()}
     cluster = Cluster(
         list(settings.hosts),
         port=settings.port,
@@ -152,7 +146,7 @@ def close(session: Any) -> None:
     session.cluster.shutdown()
 
 
-def _profile(settings: Where, consistency: int | None, **more: Any) -> ExecutionProfile:
+def _profile(settings: Where, consistency: int | None, speculate_after_s: float) -> ExecutionProfile:
     return ExecutionProfile(
         load_balancing_policy=TokenAwarePolicy(DCAwareRoundRobinPolicy(settings.datacenter)),
         retry_policy=RetryIdempotent(),
@@ -160,7 +154,7 @@ def _profile(settings: Where, consistency: int | None, **more: Any) -> Execution
         serial_consistency_level=ConsistencyLevel.SERIAL,
         request_timeout=REQUEST_S,
         row_factory=tuple_factory,
-        **more,
+        speculative_execution_policy=ConstantSpeculativeExecutionPolicy(speculate_after_s, 1),
     )
 
 

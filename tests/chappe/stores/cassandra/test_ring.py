@@ -93,6 +93,20 @@ def test_a_dead_replica_is_not_waited_for_long(ring: Cassandra) -> None:
     assert {found[table] for table in TABLES} == {"100ms"}
 
 
+async def test_a_write_does_not_wait_for_a_node_that_hangs(
+    services: Services, store: CassandraMessageStore
+) -> None:
+    device = DeviceId(samples.new_id())
+    convs = [ConversationId(samples.new_id()) for _ in range(CONVERSATIONS)]
+    hanging = services("cassandra", nodes=3).cassandra.servers[1]
+    hanging.freeze()  # the driver has not heard of it: some batches are sent there, and to nobody else at first
+    try:
+        await store.append(said_in(convs, device), [])
+    finally:
+        hanging.thaw()
+        services("cassandra", nodes=3)
+
+
 async def test_rows_are_written_and_read_while_one_node_is_dead_and_refused_while_two_are(
     services: Services, store: CassandraMessageStore
 ) -> None:
