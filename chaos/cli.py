@@ -11,6 +11,7 @@ import random
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from itertools import groupby
 from pathlib import Path
 from typing import Annotated, Final, NoReturn
 
@@ -198,17 +199,24 @@ def _orders(
     plant: str | None,
     keep: bool,
 ) -> Iterator[Order]:
-    """Yield what to run, those without services first; the services run while the others do."""
+    """Yield what to run, those without services first; services run while those do that want them."""
     folder, borrowed = places
-    with ExitStack() as stack:
-        fleet: Fleet | None = None
-        for scenario in sorted(chosen, key=lambda scenario: scenario.stack.is_full):
-            if scenario.stack.is_full and fleet is None and not lacking(scenario):
-                with _status("services") as tell:
-                    fleet = stack.enter_context(lend_services(borrowed, folder, tell))
-            for seed in seeds[:1] if scenario.is_once else seeds:
-                name = f"{scenario.name}-{seed}" + (f"-{plant}" if plant else "")
-                yield Order(scenario, folder / name, seed, fleet, plant, keep)
+    for (is_full, has_hosts), alike in groupby(sorted(chosen, key=_services_of), _services_of):
+        with ExitStack() as stack:
+            fleet: Fleet | None = None
+            for scenario in alike:
+                if is_full and fleet is None and not lacking(scenario):
+                    with _status("services") as tell:
+                        lent = lend_services(borrowed, folder, tell, has_hosts=has_hosts)
+                        fleet = stack.enter_context(lent)
+                for seed in seeds[:1] if scenario.is_once else seeds:
+                    name = f"{scenario.name}-{seed}" + (f"-{plant}" if plant else "")
+                    yield Order(scenario, folder / name, seed, fleet, plant, keep)
+
+
+def _services_of(scenario: Scenario) -> tuple[bool, bool]:
+    """Return whether a scenario wants services, and whether on hosts: those that share them follow each other."""
+    return scenario.stack.is_full, scenario.stack.has_hosts
 
 
 def _carry_out(order: Order) -> Outcome:

@@ -17,7 +17,7 @@ from . import scenarios
 if TYPE_CHECKING:
     from .lab import Lab
 
-Need = Literal["root", "toxiproxy"]
+Need = Literal["toxiproxy", "namespaces", "mounts"]
 Part = Literal["people", "redis", "postgres", "cassandra"]
 
 
@@ -26,7 +26,8 @@ class Wanted:
     """The stack that a scenario wants. Without `is_full` it is one node on SQLite; with it nodes of `workers` processes
     behind HAProxy on three Cassandras, PostgreSQL and Redis. `proxied` parts are reached through Toxiproxy: `people` to
     the balancer, nodes to the others. `settings` are further lines of the nodes' configuration, by section; with
-    `is_tls` a small stack has a certificate of `Site.certificates`.
+    `is_tls` a small stack has a certificate of `Site.certificates`. With `has_hosts` each Cassandra of a full stack has
+    a host, see `stack.hosts`; with `disk_mb` the node of a small one has a disk of that size, see `stack.disk`.
     """
 
     is_full: bool = False
@@ -35,10 +36,13 @@ class Wanted:
     proxied: tuple[Part, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     is_tls: bool = False
+    has_hosts: bool = False
+    disk_mb: int | None = None
 
 
 SMALL = Wanted()
 FULL = Wanted(is_full=True, nodes=2, workers=2)
+HOSTS = replace(FULL, has_hosts=True)
 
 
 @dataclass(frozen=True)
@@ -105,12 +109,21 @@ class Scenario:
     alerts: tuple[str, ...] = ()
     pace: float = 60.0
     passes: Pass = field(default_factory=Pass)
-    needs: tuple[Need, ...] = ()
     fault_s: float = 120.0
     is_quick: bool = False
     is_once: bool = False
     name: str = ""
     title: str = ""
+
+    @property
+    def needs(self) -> tuple[Need, ...]:
+        """What the machine must have for its stack."""
+        wanted: dict[Need, object] = {
+            "toxiproxy": self.stack.proxied,
+            "namespaces": self.stack.has_hosts,
+            "mounts": self.stack.disk_mb,
+        }
+        return tuple(need for need, is_wanted in wanted.items() if is_wanted)
 
 
 def load_all() -> dict[str, Scenario]:
@@ -121,12 +134,5 @@ def load_all() -> dict[str, Scenario]:
         scenario: Scenario = loaded.SCENARIO
         name = module.name.replace("_", "-")
         title = (loaded.__doc__ or "").strip().splitlines()[0].rstrip(".")
-        found[name] = _named(scenario, name, title)
+        found[name] = replace(scenario, name=name, title=title)
     return found
-
-
-def _named(scenario: Scenario, name: str, title: str) -> Scenario:
-    needs = scenario.needs
-    if scenario.stack.proxied and "toxiproxy" not in needs:
-        needs = (*needs, "toxiproxy")
-    return replace(scenario, name=name, title=title, needs=needs)

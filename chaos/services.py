@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -12,7 +12,8 @@ from typing import Final
 from deploy.services import Fleet, Wishes
 
 from .journal import Journal
-from .undo import Down
+from .stack.hosts import Network
+from .undo import DeleteNamespace, Down
 
 NAMES: Final = ("postgres", "redis", "cassandra")
 
@@ -21,23 +22,36 @@ PLACE: Final = Path("/var/tmp")
 
 
 @contextmanager
-def services(borrowed: Path | None, folder: Path, tell: Callable[[str], None]) -> Iterator[Fleet]:
-    """Lend three Cassandras, PostgreSQL and Redis that answer. Raises: `ServicesError`."""
-    wishes = Wishes(cassandra_nodes=3)
-    if borrowed is not None:
-        fleet = Fleet(borrowed, wishes, tell)
+def services(
+    borrowed: Path | None, folder: Path, tell: Callable[[str], None], *, has_hosts: bool = False
+) -> Iterator[Fleet]:
+    """Lend three Cassandras, PostgreSQL and Redis that answer; with `has_hosts`, where each Cassandra has a host, they
+    are never borrowed. Raises: `ServicesError`.
+    """
+    if borrowed is not None and not has_hosts:
+        fleet = Fleet(borrowed, Wishes(cassandra_nodes=3), tell)
         fleet.up(NAMES)
         yield fleet
         return
-    journal = Journal.begin(folder / "services", tell)
-    own = Path(tempfile.mkdtemp(prefix=f"chappe-chaos-{os.geteuid()}-", dir=PLACE))
-    own.chmod(0o711)
-    journal.intend(Down(str(own)))
+    journal = Journal.begin(folder / ("services-on-hosts" if has_hosts else "services"), tell)
     try:
-        fleet = Fleet(own, wishes, tell)
+        hosts = _made(journal) if has_hosts else None
+        own = Path(tempfile.mkdtemp(prefix=f"chappe-chaos-{os.geteuid()}-", dir=PLACE))
+        own.chmod(0o711)
+        journal.intend(Down(str(own)))  # undone before its hosts go
+        fleet = Fleet(own, Wishes(cassandra_nodes=3, hosts=hosts), tell)
         fleet.up(NAMES)
         yield fleet
     finally:
         tell("stopping the services")
         for failed in journal.roll_back():
             tell(failed)
+
+
+def _made(journal: Journal) -> Mapping[str, str]:
+    """Make hosts for the Cassandras; return their namespaces by address."""
+    network = Network.unused(3)
+    for namespace in network.namespaces:
+        journal.intend(DeleteNamespace(namespace))
+    network.make()
+    return network.hosts

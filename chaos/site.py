@@ -20,11 +20,12 @@ from deploy.services import Fleet, Service
 from .journal import Journal
 from .lab import Site
 from .scenario import Wanted
+from .stack import disk
 from .stack.certificates import Certificates
 from .stack.node import CONFIG, Node, with_settings
 from .stack.stack import Shape, Stack, ready
 from .stack.toxiproxy import Proxy, Toxiproxy
-from .undo import DropDatabase, DropKeyspace, EndProcesses, EndServer
+from .undo import DropDatabase, DropKeyspace, EndProcesses, EndServer, Unmount
 
 
 @dataclass(frozen=True)
@@ -58,13 +59,17 @@ async def _built(wanted: Wanted, ground: Ground) -> AsyncIterator[Site]:
     if wanted.proxied:
         await _launch(toxiproxy, journal)
     if not wanted.is_full:
-        journal.intend(end)
+        data = folder / "node1" / "data"
+        if wanted.disk_mb:
+            journal.intend(Unmount(str(data)))
+            await trio.to_thread.run_sync(disk.mount, data, wanted.disk_mb)
+        journal.intend(end)  # undone first: nobody is to work on a disk that goes
         certificates = Certificates(folder) if wanted.is_tls else None
         config = with_settings(CONFIG, wanted.settings)
         if certificates:
             config = with_settings(config, certificates.settings)
             os.environ.update(certificates.environment)
-        node = Node(folder / "node1", config=config, program=program)
+        node = Node(folder / "node1", config=config, data=data, program=program)
         await node.start()
         await ready(node)
         if "people" in wanted.proxied:

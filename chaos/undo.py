@@ -162,8 +162,21 @@ class DeleteNamespace(Struct, frozen=True, tag=True):
 
     def perform(self) -> None:
         """Undo it."""
-        if Path("/run/netns", self.name).exists():
+        if _namespace(self.name).exists():
             subprocess.run(["ip", "netns", "delete", self.name], check=True, capture_output=True)
+
+
+class InNamespace(Struct, frozen=True, tag=True):
+    """Something was changed in a network namespace: a command there puts it right, however often it is run."""
+
+    name: str
+    command: tuple[str, ...]
+
+    def perform(self) -> None:
+        """Undo it."""
+        if _namespace(self.name).exists():
+            argv = ["ip", "netns", "exec", self.name, *self.command]
+            subprocess.run(argv, check=True, capture_output=True)
 
 
 Undo = (
@@ -177,6 +190,7 @@ Undo = (
     | DropKeyspace
     | Unmount
     | DeleteNamespace
+    | InNamespace
 )
 
 
@@ -199,6 +213,10 @@ def marked(mark: str) -> Iterator[Identity]:
                 identity := Identity.of(int(folder.name))
             ):
                 yield identity
+
+
+def _namespace(name: str) -> Path:
+    return Path("/run/netns", name)
 
 
 def _end(identity: Identity) -> None:

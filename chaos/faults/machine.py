@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import resource
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import astuple
+from pathlib import Path
 
 import trio
 
@@ -26,6 +28,29 @@ async def full_disk(lab: Lab, node: Node) -> AsyncIterator[None]:
         lab.say(f"{node.folder.name} may write nothing")
         resource.prlimit(node.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
         yield
+
+
+@asynccontextmanager
+async def filled_disk(lab: Lab, node: Node) -> AsyncIterator[None]:
+    """A file takes all the room that is left on the node's own disk (`Wanted.disk_mb`)."""
+    ballast = node.data / "ballast"
+    try:
+        size_mb = await trio.to_thread.run_sync(_fill, ballast)
+        lab.say(f"the disk of {node.folder.name} is full: {size_mb:.1f} MB of ballast")
+        yield
+    finally:
+        ballast.unlink(missing_ok=True)
+
+
+def _fill(ballast: Path) -> float:
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+        return file.tell() / 1e6
 
 
 async def restart_with_clock(lab: Lab, node: Node, clock_s: float) -> None:

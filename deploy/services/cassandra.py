@@ -2,12 +2,14 @@
 
 Starts are quick because nobody waits for gossip that three nodes on one machine
 settle at once. Unless `measured`, the JVM also stops at its first compiler: starts are shorter and figures worthless.
+Nodes may be in network namespaces, one each, which somebody else has made.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Mapping
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -98,8 +100,9 @@ class Cassandra(Service):
         jars: Path | None = None,
         *,
         measured: bool = False,
+        hosts: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(folder, port)
+        super().__init__(folder, port, hosts=hosts)
         self._wanted_nodes = nodes
         self.jars = jars or default_jars()
         self._is_measured = measured
@@ -129,7 +132,7 @@ class Cassandra(Service):
     def prepare(self) -> None:
         """Choose the ports, fetch the jars, write each node's configuration."""
         hosts = self._hosts
-        port, *inner = (free_port(*hosts) for _ in range(2 + len(hosts)))
+        port, *inner = (free_port(*HOSTS[len(hosts)]) for _ in range(2 + len(hosts)))
         settings = self.keep(nodes=len(hosts), port=port, storage_port=inner[0], jmx_ports=inner[1:])
         if not self.jars.exists():
             self.report(f"cassandra: fetching its jars, about 66 MB, to {self.jars}")
@@ -153,6 +156,7 @@ class Cassandra(Service):
         port = str(self.settings["jmx_ports"][number - 1])
         tool = ["org.apache.cassandra.tools.NodeTool", "-h", "127.0.0.1", "-p", port, *words]
         return [
+            *self._inside(number),
             java(),
             "-Xmx128m",
             *SMALL,
@@ -171,7 +175,19 @@ class Cassandra(Service):
                 f"{self.folder} holds a Cassandra of {there} node(s): leave the number out, "
                 "take it down with --wipe, or name another folder."
             )
-        return HOSTS[there or self._wanted_nodes or 1]
+        return tuple(self.namespaces) or HOSTS[there or self._wanted_nodes or 1]
+
+    @property
+    def namespaces(self) -> Mapping[str, str]:
+        """The network namespaces that the nodes are in, by address and in the order of `servers`; none on loopback."""
+        kept = self.settings if self.exists else {}
+        found: Mapping[str, str] = (kept | self._wanted).get("hosts", {})
+        return found
+
+    def _inside(self, number: int) -> list[str]:
+        """Return the words that have a command run where a node is; the pid stays that of the command."""
+        names = list(self.namespaces.values())
+        return [str(shutil.which("nsenter")), f"--net=/run/netns/{names[number - 1]}"] if names else []
 
     def _node(self, number: int) -> Path:
         return self.folder / f"node{number}"
@@ -183,6 +199,7 @@ class Cassandra(Service):
     def _argv(self, number: int) -> list[str]:
         folder = self._node(number)
         return [
+            *self._inside(number),
             *_without_locked_memory(),
             java(),
             f"-Xms{HEAP_MB}m",

@@ -47,7 +47,8 @@ def default_folder() -> Path:
 @dataclass(frozen=True, slots=True)
 class Wishes:
     """What may be chosen: ports by service, the number of Cassandra's nodes, its jars, and a JVM fit to measure; the
-    URLs of the nodes that Prometheus scrapes, how many times faster its rules are than real, and who hears of alerts.
+    URLs of the nodes that Prometheus scrapes, how many times faster its rules are than real, and who hears of alerts;
+    the network namespaces for Cassandra's nodes, by the address that each has in there.
     """
 
     ports: Mapping[str, int] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Wishes:
     scrape: Sequence[str] = ()
     pace: float | None = None
     webhook: str | None = None
+    hosts: Mapping[str, str] | None = None
 
 
 class Fleet:
@@ -75,6 +77,7 @@ class Fleet:
             wishes.cassandra_nodes,
             wishes.jars,
             measured=wishes.measured,
+            hosts=wishes.hosts,
         )
         self.prometheus = Prometheus(self.folder, ports.get("prometheus"), wishes.scrape, wishes.pace)
         self.alertmanager = Alertmanager(self.folder, ports.get("alertmanager"), wishes.webhook, wishes.pace)

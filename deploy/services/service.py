@@ -129,12 +129,13 @@ def free_port(*hosts: str) -> int:
     raise Unavailable(f"No port of {PORTS.start} to {PORTS.stop - 1} is free on {', '.join(hosts)}.")
 
 
-def run(argv: list[str], what: str) -> None:
-    """Run a program to its end. Raises: `Unavailable` with its last words when it fails."""
+def run(argv: list[str], what: str) -> str:
+    """Run a program to its end; return what it printed. Raises: `Unavailable` with its last words when it fails."""
     done = subprocess.run(argv, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)  # noqa: S603 - our own
     if done.returncode != 0:
         said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
         raise Unavailable(f"{what} failed: {' / '.join(said[-3:]) or f'exit status {done.returncode}'}")
+    return done.stdout
 
 
 def is_root() -> bool:
