@@ -122,7 +122,7 @@ def test_a_scenario_without_its_program_says_what_to_install(monkeypatch: pytest
     def gone() -> Path:
         raise Unavailable("install Go")
 
-    monkeypatch.setattr(needs, "_build", gone)
+    monkeypatch.setattr(needs, "CHECKS", {"toxiproxy": gone})
     monkeypatch.setattr(needs, "WATCHERS", ())
     proxied: Scenario = SCENARIOS["slow-network"]
     assert needs.lacking(proxied) == "install Go"
