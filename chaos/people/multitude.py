@@ -157,10 +157,12 @@ class Multitude:
 
     async def gather(self, within_s: float) -> None:
         """Return when all are online."""
-        is_over = lambda: self._process.poll() is not None  # noqa: E731
-        what = f"all {self.count} devices are online"
-        await until(lambda: self.online == self.count or is_over(), what, within_s)
-        assert not is_over(), f"The devices ended with {self._process.returncode}."
+
+        def is_there() -> bool:
+            assert self._process.poll() is None, f"The devices ended with {self._process.returncode}."
+            return self.online == self.count
+
+        await until(is_there, f"all {self.count} devices are online", within_s)
 
 
 @asynccontextmanager
