@@ -27,11 +27,12 @@ from chappe.crypto import device_list, keys
 from chappe.crypto.keys import DeviceKeys
 from chappe.ids import UserId
 from chappe.protocol.calls import Nothing
+from chappe.protocol.codes import RequestError
 from chappe.protocol.frames import Ping, Pong, Register, Verify
 
 from ..stack.node import until
 
-SIGNING_UP_AT_ONCE = 32
+SIGNING_UP_AT_ONCE = 16
 FIRST_WAIT_S, MOST_WAIT_S = 1.0, 10.0
 TELL_S = 0.2
 CODE = re.compile(r"verification code for (\+\d+): (\d+)")
@@ -50,7 +51,7 @@ class Console:
             while phone not in self._codes:
                 await trio.sleep(0.02)
                 self._codes.update(CODE.findall(self._file.read()))
-        return self._codes[phone]
+        return self._codes.pop(phone)
 
 
 class Devices:
@@ -91,11 +92,24 @@ class Devices:
             1, f"many{number:06}", phone, "a password", UserId(os.urandom(16)), account.public, device.public, signed,
             keys.prekeys(device),
         )  # fmt: skip
-        async with dial(self._url, None) as wire:
-            await wire.challenge()
-            await wire.ask(frame, Nothing)
-            await wire.ask(Verify(2, phone, await self._console.code(phone)), Nothing)
+        while not await self._is_registered(frame):
+            await trio.sleep(random.uniform(0, FIRST_WAIT_S))
         return device
+
+    async def _is_registered(self, frame: Register) -> bool:
+        """Try to sign up. Raises: `RequestError`, when another try would change nothing."""
+        try:
+            async with dial(self._url, None) as wire:
+                await wire.challenge()
+                await wire.ask(frame, Nothing)
+                await wire.ask(Verify(2, frame.phone, await self._console.code(frame.phone)), Nothing)
+        except NoConnection:
+            return False
+        except RequestError as error:
+            if error.is_retryable:
+                return False
+            raise
+        return True
 
     async def tell(self) -> None:
         """Print how many are online."""
@@ -130,9 +144,10 @@ async def main(url: str, count: int, console: Path) -> None:
 class Multitude:
     """The process, as a scenario sees it."""
 
-    def __init__(self, count: int, out: Path) -> None:
+    def __init__(self, count: int, out: Path, process: trio.Process) -> None:
         self.count = count
         self._out = out
+        self._process = process
 
     @property
     def online(self) -> int:
@@ -142,7 +157,12 @@ class Multitude:
 
     async def gather(self, within_s: float) -> None:
         """Return when all are online."""
-        await until(lambda: self.online == self.count, f"all {self.count} devices are online", within_s)
+
+        def is_there() -> bool:
+            assert self._process.poll() is None, f"The devices ended with {self._process.returncode}."
+            return self.online == self.count
+
+        await until(is_there, f"all {self.count} devices are online", within_s)
 
 
 @asynccontextmanager
@@ -153,7 +173,7 @@ async def multitude(url: str, count: int, console: Path, folder: Path) -> AsyncI
     with out.open("w") as told, err.open("w") as errors:
         process = await trio.lowlevel.open_process(command, stdin=subprocess.PIPE, stdout=told, stderr=errors)
     try:
-        yield Multitude(count, out)
+        yield Multitude(count, out, process)
     except AssertionError as error:
         raise AssertionError(f"{error}\n{err.read_text()[-2000:]}") from error
     finally:

@@ -75,6 +75,7 @@ async def test_a_fault_that_harms_nobody_keeps_every_promise(
     assert outcome.fault_ms is not None
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.usefixtures("watched")
 async def test_a_fault_that_fails_is_rolled_back_and_told(tmp_path: Path) -> None:
@@ -88,6 +89,7 @@ async def test_a_fault_that_fails_is_rolled_back_and_told(tmp_path: Path) -> Non
     assert outcome.problem == "RuntimeError: the fault itself broke"
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.usefixtures("watched")
 async def test_a_fault_is_bounded_in_time(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ async def test_an_alert_fires_and_is_over_though_prometheus_died_meanwhile(tmp_p
     assert outcome.fault_ms[0] <= down.from_ms < down.to_ms
 
 
+@pytest.mark.slow
 @pytest.mark.system
 @pytest.mark.usefixtures("watched")
 async def test_what_is_not_steady_and_who_is_not_told_break_the_promise(
