@@ -154,9 +154,11 @@ class Person:
             await self._client.mark_read(message.conv, message.id)
 
     def _tick(self, message: Message) -> None:
+        if message.text is None:  # of another own device, and sealed until that one sends it again
+            return
         state = message.state.name.lower()
-        record = {"what": "tick", "conv": message.conv.hex(), "text": message.text, "state": state}
-        record |= {"id": _hex(message.id), "reason": message.reason}
+        record: dict[str, str | None] = {"what": "tick", "conv": message.conv.hex(), "text": message.text}
+        record |= {"state": state, "id": _hex(message.id), "reason": message.reason}
         self._recorder.write(msgspec.convert(record, Tick))
         if message.id is not None:
             self._screen.add(message.id.hex())
