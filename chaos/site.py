@@ -97,6 +97,8 @@ async def _built(wanted: Wanted, ground: Ground) -> AsyncIterator[Site]:
     journal.intend(DropDatabase(stack.administration, stack.name))
     journal.intend(EndServer(str(stack.balancer.folder / "process.json")))
     journal.intend(end)  # undone first: nobody is to miss a database
+    # After a run that split the ring its nodes take a while to find each other, and tables are made by all of them.
+    await trio.to_thread.run_sync(fleet.cassandra.wait_ready)
     await stack.start()
     if "people" in wanted.proxied:
         port = stack.balancer.settings["port"]

@@ -18,5 +18,5 @@ SCENARIO = Scenario(
     blast_radius="A third of the requests wait, until drivers and the cut-off one itself know of the split.",
     fault=fault,
     stack=HOSTS,
-    passes=Pass(availability=0.2, recovery_s=40.0),
+    passes=Pass(availability=0.5, recovery_s=40.0),
 )

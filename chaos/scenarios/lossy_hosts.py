@@ -24,5 +24,5 @@ SCENARIO = Scenario(
     blast_radius="Everybody waits longer now and then.",
     fault=fault,
     stack=HOSTS,
-    passes=Pass(availability=0.5, recovery_s=30.0),
+    passes=Pass(availability=0.7, recovery_s=30.0),
 )

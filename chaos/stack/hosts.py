@@ -12,7 +12,6 @@ import os
 import random
 import secrets
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Final, Self
@@ -26,7 +25,7 @@ MACHINE: Final = "machine"
 LINE: Final = "eth0"
 """A host's end of its line."""
 
-PRIVATE: Final = IPv4Network("10.0.0.0/8")
+TRIES: Final = 1_000
 PACKAGES: Final = {"ip": "iproute2", "tc": "iproute2", "nft": "nftables", "nsenter": "util-linux"}
 TRIAL: Final = """
 ip link add one type veth peer name two
@@ -56,8 +55,11 @@ class Network:
 
     @classmethod
     def unused(cls, size: int) -> Self:
-        """Choose a name, and private addresses that this machine has no route to. Nothing is made yet."""
-        return cls(f"chappe-{secrets.token_hex(3)}", next(_without_route()), size)
+        """Choose a name, and private addresses that this machine has no route to. Nothing is made yet.
+
+        Raises: `Unavailable`.
+        """
+        return cls(f"chappe-{secrets.token_hex(3)}", _without_route(), size)
 
     @property
     def hosts(self) -> dict[str, str]:
@@ -103,9 +105,11 @@ def _ip(*words: str) -> str:
     return run(["ip", *words], f"ip {' '.join(words)}")
 
 
-def _without_route() -> Iterator[IPv4Network]:
+def _without_route() -> IPv4Network:
     routes = json.loads(_ip("-json", "-4", "route", "show", "table", "all"))
     used = [IPv4Network(route["dst"]) for route in routes if route["dst"] != "default"]
-    blocks = list(PRIVATE.subnets(new_prefix=24))
-    random.shuffle(blocks)
-    return (block for block in blocks if not any(map(block.overlaps, used)))
+    for _ in range(TRIES):
+        block = IPv4Network(f"10.{random.randrange(256)}.{random.randrange(256)}.0/24")
+        if not any(map(block.overlaps, used)):
+            return block
+    raise Unavailable("This machine has routes to all of 10.0.0.0/8, so that no address is free for hosts.")
