@@ -24,7 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ..cli.exits import CommandError
 
 READY_WITHIN_S: Final = 15.0
-CODE_WITHIN_S: Final = 5.0
+CODE_WITHIN_S: Final = 15.0
 STOP_WITHIN_S: Final = 15.0
 _CODE = re.compile(r"verification code for (\+\d+): (\d+)")
 
