@@ -23,7 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ..cli.exits import CommandError
 
-READY_WITHIN_S: Final = 15.0
+READY_WITHIN_S: Final = 40.0
 CODE_WITHIN_S: Final = 15.0
 STOP_WITHIN_S: Final = 15.0
 _CODE = re.compile(r"verification code for (\+\d+): (\d+)")
