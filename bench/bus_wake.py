@@ -19,6 +19,7 @@ import trio
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from bench import proc
 from chappe.bus.bus import GatewayBus
 from chappe.bus.redis import RedisBroker
 from chappe.ids import ConversationId, DeviceId, UserId
@@ -73,7 +74,7 @@ async def send(url: str, redis_pid: int) -> None:
     messages = [samples.message(conv, device, body=b"x" * 300) for device in DEVICES]
     async with trio.open_nursery() as nursery:
         await nursery.start(bus.run, Sink())
-        begin, redis_begin, start = cpu_s(), redis_cpu_s(redis_pid), time.perf_counter()
+        begin, redis_begin, start = cpu_s(), proc.cpu(redis_pid).whole_s, time.perf_counter()
         for number in range(BATCHES):
             for index in range(BATCH):
                 at = (number * BATCH + index) % len(DEVICES)
@@ -82,7 +83,7 @@ async def send(url: str, redis_pid: int) -> None:
                 await trio.sleep(0.0005)
         spent, took = cpu_s() - begin, time.perf_counter() - start
         report = json.loads(await trio.to_thread.run_sync(receiver.stdout.readline))
-        redis = redis_cpu_s(redis_pid) - redis_begin
+        redis = proc.cpu(redis_pid).whole_s - redis_begin
         nursery.cancel_scope.cancel()
     receiver.wait()
     wakes = BATCH * BATCHES
@@ -91,12 +92,6 @@ async def send(url: str, redis_pid: int) -> None:
         f" sender {spent / wakes * 1e6:.1f}, receiver {report['cpu_s'] / wakes * 1e6:.1f},"
         f" Redis {redis / wakes * 1e6:.1f}; holes {report['holes']}"
     )
-
-
-def redis_cpu_s(pid: int) -> float:
-    """Return the CPU time of another process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 async def main() -> None:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+ROUNDING_S = 4 / _TICKS_PER_S
+"""How far `Cpu.since` may be off: user and system, earlier and now, are each cut to ticks by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
