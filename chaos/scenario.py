@@ -78,6 +78,9 @@ STEADY = (
 )
 """What is so in every healthy site. Windows are those of the rules, cut by the scenario's pace: 5m are five seconds."""
 
+BUS_UP = Probe("bus up (1) or not", "min(chappe_bus_up)", low=1)
+"""Holds beside `STEADY` where a site has a bus."""
+
 
 @dataclass(frozen=True)
 class Pass:

@@ -17,6 +17,7 @@ from chappe.protocol import calls
 from chappe.protocol.frames import MAX_MESSAGE_BYTES, SUBPROTOCOL
 
 from ..lab import Lab
+from ..people.crowd import enrol
 
 ADDRESSES = [f"127.0.1.{number}" for number in range(1, 51)]
 
@@ -85,11 +86,19 @@ async def _read_to_the_end(ws: WebSocketConnection) -> None:
         await ws.get_message()
 
 
+@asynccontextmanager
+async def mallory(lab: Lab) -> AsyncIterator[Client]:
+    """Lend the client of somebody who has just registered, and whom nobody knows."""
+    [profile] = (await enrol(lab.site, lab.people.folder, {"mallory": 1}, first_number=900))["mallory"]
+    async with profile.client() as client:
+        with trio.fail_after(60.0):
+            await client.online()
+        yield client
+
+
 async def drain_prekeys(lab: Lab, thief: Client, claims: int) -> None:
     """Claim one-time keys of everybody's devices, many times, without ever writing to them."""
     lab.say(f"a stranger claims everybody's one-time keys, {claims} times")
-    with trio.fail_after(60.0):
-        await thief.online()
     for user in lab.people.users:
         answer = await thief.call("devices.get", calls.UserRef(user))
         assert isinstance(answer, calls.DeviceList)

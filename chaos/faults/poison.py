@@ -39,8 +39,6 @@ class _Later(Struct, frozen=True, array_like=True, tag=99):
 async def poison(lab: Lab, mallory: Client) -> None:
     """Send poison of all kinds to everybody, and return when it is on its way."""
     lab.say("mallory sends everybody what nobody can read")
-    with trio.fail_after(60.0):
-        await mallory.online()
     database, own, connector = mallory._database, mallory._own, mallory._connector
     for victim in lab.people.users:
         await mallory.call("conversations.open", calls.UserRef(victim))

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import random
-import re
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import trio
 
+from chappe.client.connector import FIRST_WAIT_S
 from chappe.client.dial import dial
 from chappe.client.errors import NoConnection
 from chappe.client.wire import Wire
@@ -30,12 +30,11 @@ from chappe.protocol.calls import Nothing
 from chappe.protocol.codes import RequestError
 from chappe.protocol.frames import Ping, Pong, Register, Verify
 
-from ..stack.node import until
+from ..stack.node import PRINTED_CODE, until
 
 SIGNING_UP_AT_ONCE = 16
-FIRST_WAIT_S, MOST_WAIT_S = 1.0, 10.0
+MOST_WAIT_S = 10.0
 TELL_S = 0.2
-CODE = re.compile(r"verification code for (\+\d+): (\d+)")
 
 
 class Console:
@@ -50,7 +49,7 @@ class Console:
         with trio.fail_after(60.0):
             while phone not in self._codes:
                 await trio.sleep(0.02)
-                self._codes.update(CODE.findall(self._file.read()))
+                self._codes.update(PRINTED_CODE.findall(self._file.read()))
         return self._codes.pop(phone)
 
 

@@ -39,6 +39,7 @@ EVERYTHING = 1_000_000
 PATIENCE_S = 120.0
 # The client's own 60 s is for a server that is down; here it dies every few seconds and is back at once.
 MOST_WAIT_S = 2.0
+CANNOT_READ = "cannot read"  # so begins the note of each message that came and could not be read
 OPENING_AT_ONCE = 4  # a profile opens with a password hash of 64 MiB
 
 
@@ -112,7 +113,9 @@ class Person:
                 case ConnectionChanged(state, reason):
                     self._note(f"{state.value}: {reason}")
                 case Undecryptable(sender=sender, device=device, id=id, reason=reason):
-                    self._note(f"cannot read {id.hex()} of {sender.hex()}'s device {device.hex()}: {reason}")
+                    self._note(
+                        f"{CANNOT_READ} {id.hex()} of {sender.hex()}'s device {device.hex()}: {reason}"
+                    )
                 case ServerSuspected(what):
                     self._note(f"suspects the server: {what}")
                 case EventsLost(count):

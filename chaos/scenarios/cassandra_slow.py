@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..faults.network import cut, deaf, slow
 from ..lab import Lab
-from ..scenario import Pass, Scenario, Wanted
+from ..scenario import FULL, Pass, Scenario
 
 
 async def fault(lab: Lab) -> None:
@@ -20,6 +22,6 @@ SCENARIO = Scenario(
     hypothesis="Slow is only slow; two replicas are enough; without any, sends wait and none is lost.",
     blast_radius="Everybody waits longer; for two seconds nobody can send.",
     fault=fault,
-    stack=Wanted(is_full=True, nodes=2, workers=2, proxied=("cassandra",)),
+    stack=replace(FULL, proxied=("cassandra",)),
     passes=Pass(availability=0.4, recovery_s=30.0),
 )

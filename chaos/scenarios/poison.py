@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from ..faults.guests import mallory
 from ..faults.poison import UNREADABLE, poison
 from ..lab import Lab
-from ..people.crowd import enrol
+from ..people.person import CANNOT_READ
 from ..scenario import Pass, Scenario
 from ..stack.node import until
 
-CANNOT_READ = "cannot read "  # what `people/person.py` says
-
 
 async def fault(lab: Lab) -> None:
-    [mallory] = (await enrol(lab.site, lab.people.folder, {"mallory": 1}, first_number=900))["mallory"]
-    async with mallory.client() as client:
+    async with mallory(lab) as client:
         await poison(lab, client)
         told = UNREADABLE * len(lab.people.histories)
         await until(lambda: lab.people.said(CANNOT_READ) >= told, f"all devices have told of {told} messages")

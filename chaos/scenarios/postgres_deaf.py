@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..faults.network import deaf
 from ..lab import Lab
-from ..scenario import Pass, Scenario, Wanted
+from ..scenario import FULL, Pass, Scenario
 
 
 async def fault(lab: Lab) -> None:
@@ -16,6 +18,6 @@ SCENARIO = Scenario(
     hypothesis="Calls to a store that hangs end by their deadline, and no thread pool that chat needs is used up.",
     blast_radius="Sign-ins, sessions with new devices, and conversations that are new to a worker wait.",
     fault=fault,
-    stack=Wanted(is_full=True, nodes=2, workers=2, proxied=("postgres",)),
+    stack=replace(FULL, proxied=("postgres",)),
     passes=Pass(availability=0.15, recovery_s=30.0),
 )

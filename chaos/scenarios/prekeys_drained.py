@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from ..faults.guests import drain_prekeys
+from ..faults.guests import drain_prekeys, mallory
 from ..lab import Lab
-from ..people.crowd import enrol
 from ..scenario import Pass, Scenario
 
 
 async def fault(lab: Lab) -> None:
-    [thief] = (await enrol(lab.site, lab.people.folder, {"mallory": 1}, first_number=900))["mallory"]
-    async with thief.client() as client:
+    async with mallory(lab) as client:
         await drain_prekeys(lab, client, 110)
     await lab.people.introduce()
     await lab.linger(4.0, 30)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..faults.processes import server_away
 from ..lab import Lab
-from ..scenario import FULL, STEADY, Pass, Probe, Scenario
+from ..scenario import BUS_UP, FULL, STEADY, Pass, Scenario
 from ..stack.node import until
 
 ALERT = "ticket BusDown"
@@ -28,7 +28,7 @@ SCENARIO = Scenario(
     blast_radius="Whoever looks at dashboards, for as long as it is away.",
     fault=fault,
     stack=FULL,
-    steady=(*STEADY, Probe("bus up (1) or not", "min(chappe_bus_up)", low=1)),
+    steady=(*STEADY, BUS_UP),
     alerts=(ALERT,),
     passes=Pass(availability=0.8, recovery_s=15.0),
 )

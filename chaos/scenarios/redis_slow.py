@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..faults.network import deaf, slow
 from ..lab import Lab
-from ..scenario import Pass, Scenario, Wanted
+from ..scenario import FULL, Pass, Scenario
 
 
 async def fault(lab: Lab) -> None:
@@ -18,6 +20,6 @@ SCENARIO = Scenario(
     hypothesis="No send waits for the bus; a bus that hangs is given up and inboxes are polled.",
     blast_radius="Messages between nodes arrive later.",
     fault=fault,
-    stack=Wanted(is_full=True, nodes=2, workers=2, proxied=("redis",)),
+    stack=replace(FULL, proxied=("redis",)),
     passes=Pass(availability=0.8, recovery_s=20.0),
 )

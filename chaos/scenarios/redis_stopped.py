@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..faults.processes import server_away
 from ..lab import Lab
-from ..scenario import FULL, STEADY, Pass, Probe, Scenario
+from ..scenario import BUS_UP, FULL, STEADY, Pass, Scenario
 
 
 async def fault(lab: Lab) -> None:
@@ -17,7 +17,7 @@ SCENARIO = Scenario(
     blast_radius="Messages between nodes arrive with the poll's delay; presence and typing stand still.",
     fault=fault,
     stack=FULL,
-    steady=(*STEADY, Probe("bus up (1) or not", "min(chappe_bus_up)", low=1)),
+    steady=(*STEADY, BUS_UP),
     alerts=("ticket BusDown",),
     passes=Pass(availability=0.8, recovery_s=15.0),
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..faults.processes import frozen
 from ..lab import Lab
-from ..scenario import Pass, Scenario, Wanted
+from ..scenario import FULL, Pass, Scenario
 
 
 async def fault(lab: Lab) -> None:
@@ -21,6 +23,6 @@ SCENARIO = Scenario(
     hypothesis="A worker that falls silent is killed by its parent, and its people go on elsewhere.",
     blast_radius="A quarter of the people, for as long as a worker may be silent.",
     fault=fault,
-    stack=Wanted(is_full=True, nodes=2, workers=2, settings={"timing": f"worker_silent_s = {SILENT_S}"}),
+    stack=replace(FULL, settings={"timing": f"worker_silent_s = {SILENT_S}"}),
     passes=Pass(availability=0.5, recovery_s=20.0),
 )

@@ -8,6 +8,7 @@ Nobody sleeps for a fixed time: `until` waits for a condition, with a deadline t
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import sys
@@ -23,6 +24,8 @@ from deploy.services.process import Identity
 
 READY_S = 60.0
 CHAPPE = str(Path(sys.executable).with_name("chappe"))
+PRINTED_CODE = re.compile(r"verification code for (\+\d+): (\d+)")
+"""How a node tells a phone its code on the console."""
 
 # Sign-up is made cheap and rate limits wide: whoever breaks something on purpose is not after the limits.
 CONFIG = """
@@ -74,13 +77,12 @@ def free_port() -> int:
 
 async def printed_code(nodes: Sequence[Node], phone: str) -> str:
     """Return the verification code that one of the nodes printed for a phone."""
-    start = f"verification code for {phone}: "
 
-    def printed() -> str:
-        return "".join(node.printed for node in nodes)
+    def codes() -> dict[str, str]:
+        return dict(PRINTED_CODE.findall("".join(node.printed for node in nodes)))
 
-    await until(lambda: start in printed(), f"a code for {phone}")
-    return printed().rpartition(start)[2].split()[0]
+    await until(lambda: phone in codes(), f"a code for {phone}")
+    return codes()[phone]
 
 
 class Node:
