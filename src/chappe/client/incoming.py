@@ -17,6 +17,7 @@ from ..ids import Cid, DeviceId, MessageId, UserId, direct_conversation, millis
 from ..protocol import frames
 from ..protocol.frames import Drained, Error, Frame, Kind, Pong, Receipt, Sent
 from . import content, events, outgoing
+from .answers import may_come
 from .content import Content, Resent, Retry, Text, binding
 from .store import messages, people, profile
 from .store.database import Tx
@@ -34,9 +35,10 @@ class NeedList(Exception):
 
 @dataclass(slots=True)
 class Taken:
-    """What a step did, for the receiver to act on."""
+    """What a step did, for the receiver to act on. `early`: answers to what has not come yet."""
 
     events: list[events.Event] = field(default_factory=list)
+    early: set[MessageId] = field(default_factory=set)
     ack: int | None = None
     receipts: dict[bytes, Receipt] = field(default_factory=dict)
     answered: list[Cid] = field(default_factory=list)
@@ -164,6 +166,9 @@ def _text(tx: Tx, own: Own, event: frames.Event, text: Text, taken: Taken) -> No
         taken.events.append(events.ServerSuspected(what))
     messages.add_received(tx, own, event, peer, text)
     _delivered(tx, own, event, peer, taken)
+    question = text.reply_to
+    if question and may_come(question, event.id) and messages.missing(tx, event.conv, [question]):
+        taken.early.add(event.id)
     _report(tx, event.device, event.cid, taken)
 
 

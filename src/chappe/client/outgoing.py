@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec.structs import replace
+
 from ..crypto import envelope, sessions
 from ..crypto.envelope import Context
 from ..crypto.errors import CryptoError
@@ -66,8 +68,9 @@ def write(tx: Tx, own: Own, peer: UserId, text: str, reply_to: MessageId | None)
 def encrypt(tx: Tx, own: Own, row: Queued, bundles: Mapping[DeviceId, Bundle] | None = None) -> Send | Needs:
     """Encrypt a row for every device it is for, and store ratchets and frame; or say what is missing.
 
-    Wraps of a former frame are kept for devices that are still right. `bundles` are those claimed for this, or None
-    before; a device without session and bundle is left out then, and the server decides whether that matters.
+    Wraps of a former frame are kept for devices that are still right, unless they are of the past. `bundles` are those
+    claimed for this, or None before; a device without session and bundle is left out then, and the server decides
+    whether that matters.
     Raises: `IdentityNotTrusted`, `ServerLied`.
     """
     targets = _targets(tx, own, row)
@@ -79,7 +82,7 @@ def encrypt(tx: Tx, own: Own, row: Queued, bundles: Mapping[DeviceId, Bundle] | 
         wraps: dict[DeviceId, bytes] = {}
     else:
         key, body = row.key, row.frame.body
-        wraps = {device: wrap for device, wrap in row.frame.wraps.items() if device in targets}
+        wraps = {device: wrap for device, wrap in _latest(tx, row.frame).items() if device in targets}
     unwrapped = [device for device in targets if device not in wraps]
     if bundles is None:
         claim: dict[UserId, tuple[DeviceId, ...]] = {}
@@ -97,6 +100,38 @@ def encrypt(tx: Tx, own: Own, row: Queued, bundles: Mapping[DeviceId, Bundle] | 
     frame = Send(row.cid, row.conv, row.kind, body, wraps)
     outbox.encrypted(tx, row, key, frame)
     return frame
+
+
+def again(tx: Tx, own: Own, row: Queued) -> Send:
+    """Return the frame of a row that was posted before, with new wraps where the ratchet has turned since then.
+
+    Other conversations go on while this message is refused, and what is sealed by a chain of long ago cannot be read
+    any more. Should the first try have been stored after all, its wraps are as good, and whoever gets both drops one.
+    """
+    assert row.frame is not None
+    assert row.key is not None
+    context = Context(row.conv, own.user, own.device, row.cid, row.kind)
+    wraps = _latest(tx, row.frame)
+    if len(wraps) == len(row.frame.wraps):
+        return row.frame
+    for device in row.frame.wraps.keys() - wraps.keys():
+        pair = people.get_session(tx, device)
+        assert pair is not None, "else its wrap would have been kept"
+        pair, wraps[device] = sessions.wrap(pair, row.key, binding(context, row.frame.body), tx.random)
+        people.put_session(tx, pair.peer.user, device, pair)
+    frame = replace(row.frame, wraps=wraps)
+    outbox.encrypted(tx, row, row.key, frame)
+    return frame
+
+
+def _latest(tx: Tx, frame: Send) -> dict[DeviceId, bytes]:
+    """Return the wraps of a frame but for those that a chain or session of the past has sealed."""
+
+    def is_latest(device: DeviceId, wrap: bytes) -> bool:
+        pair = people.get_session(tx, device)
+        return pair is None or sessions.is_latest(pair, wrap)
+
+    return {device: wrap for device, wrap in frame.wraps.items() if is_latest(device, wrap)}
 
 
 def _targets(tx: Tx, own: Own, row: Queued) -> dict[DeviceId, Person] | Needs:

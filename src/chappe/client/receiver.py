@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Final
 
@@ -11,6 +12,7 @@ from ..ids import UserId
 from ..protocol.codes import RequestError
 from ..protocol.frames import Ack, Frame
 from . import incoming
+from .answers import Answers
 from .directory import Directory
 from .errors import Offline, ServerLied
 from .events import EventHub
@@ -42,8 +44,15 @@ class Receiver:
 
     async def run(self, link: Link, sender: Sender, batches: trio.MemoryReceiveChannel[list[Frame]]) -> None:
         """Store batches until the connection is over."""
+        answers = Answers()
         try:
-            async for batch in batches:
+            while True:
+                batch = None
+                with trio.move_on_at(answers.deadline):
+                    batch = await batches.receive()
+                if batch is None:
+                    self._hub.publish(answers.overdue(trio.current_time()))
+                    continue
                 taken = await self._store(link, batch)
                 if taken.ack is not None:
                     link.note(Ack, Ack(taken.ack), keep=True)
@@ -53,11 +62,13 @@ class Receiver:
                 sender.refused(taken.refused)
                 if taken.has_queued:
                     sender.wake()
-                self._hub.publish(taken.events)
+                self._hub.publish(answers.in_order(taken.events, taken.early, trio.current_time()))
                 if taken.is_drained:
                     self._on_drained()
         except Offline:
             return
+        finally:
+            self._hub.publish(answers.overdue(math.inf))
 
     async def _store(self, link: Link, batch: list[Frame]) -> Taken:
         asked: set[UserId] = set()

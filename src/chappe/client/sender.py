@@ -134,12 +134,7 @@ class Sender:
                 await link.call("conversations.open", UserRef(row.peer), OpenedConversation)
                 await self._database.run(messages.put_conversation, self._own, row.peer, is_open=True)
                 self._strangers.discard(cid)
-            if cid in self._misfits:
-                for user in {row.peer, self._own.user}:
-                    await self._directory.refresh(link, user)
-            frame = row.frame
-            if frame is None or cid in self._misfits:
-                frame = await self._encrypt(link, row)
+            frame = await self._frame(link, row)
         except IdentityNotTrusted:
             self._retry_at[cid] = math.inf
         except ServerLied:
@@ -156,6 +151,16 @@ class Sender:
             self._in_flight[cid] = trio.current_time() + ANSWER_S
             self._retry_at.pop(cid, None)
             link.post(frame if is_first_time else replace(frame, after=row.after))
+
+    async def _frame(self, link: Link, row: Queued) -> Send:
+        if row.cid in self._misfits:
+            for user in {row.peer, self._own.user}:
+                await self._directory.refresh(link, user)
+        elif row.frame is not None and row.cid in self._fresh:
+            return row.frame
+        elif row.frame is not None:
+            return await self._database.run(outgoing.again, self._own, row)
+        return await self._encrypt(link, row)
 
     async def _encrypt(self, link: Link, row: Queued) -> Send:
         bundles: dict[DeviceId, Bundle] | None = None

@@ -106,6 +106,11 @@ def decrypt(state: Ratchet, message: bytes, ad: bytes, now_ms: int, random: Rand
     return _turn(state, incoming, now_ms, random)
 
 
+def is_latest(state: Ratchet, message: bytes) -> bool:
+    """Return whether a message that this side wrote is of its present chain."""
+    return message[:KEY_BYTES] == state.own_public
+
+
 class _Incoming(Struct, frozen=True):
     """A message taken apart: the header's three fields, what is sealed, and all associated data."""
 

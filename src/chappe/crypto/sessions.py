@@ -107,6 +107,15 @@ def wrap(pair: PairSessions, plaintext: bytes, ad: bytes, random: Random) -> tup
     return replace(pair, active=replace(session, ratchet=state)), prefix + message
 
 
+def is_latest(pair: PairSessions, wrap_bytes: bytes) -> bool:
+    """Return whether a wrap of ours is of the session in use and its present chain; the peer may forget all others.
+
+    Raises: `Tampered` for what is no wrap.
+    """
+    session_id, _, message = _split(wrap_bytes)
+    return session_id == pair.active.id and ratchet.is_latest(pair.active.ratchet, message)
+
+
 def unwrap(  # noqa: PLR0913 - both ends, by name
     pair: PairSessions | None,
     own: DeviceKeys,
@@ -128,8 +137,7 @@ def unwrap(  # noqa: PLR0913 - both ends, by name
     me = Party(own_user, own_account_public, own.public)
     peer = Party(peer_user, peer_account_public, peer_device_key)
     _check_parties(pair, me, peer)
-    is_first, prefix, message = _split(wrap_bytes)
-    session_id = _session_id(prefix[1:]) if is_first else prefix[1:]
+    session_id, prefix, message = _split(wrap_bytes)
     session = _find(pair, session_id)
     if session is not None:
         state, plaintext = ratchet.decrypt(
@@ -137,7 +145,7 @@ def unwrap(  # noqa: PLR0913 - both ends, by name
         )
         session = replace(session, ratchet=state, handshake=b"")
         return Opened(_activate(pair, me, peer, session, now_ms), plaintext, own)
-    if not is_first:
+    if prefix[:1] != _FIRST:
         raise NoSession("There is no such session; ask the sender to start a new one.")
     if pair is not None and session_id in pair.remembered:
         raise Replayed("This first message is of a session that is over; ignore it.")
@@ -151,8 +159,8 @@ def unwrap(  # noqa: PLR0913 - both ends, by name
     return Opened(accepted, plaintext, keys.without_one_time(own, header.one_time_id, header.kem_id))
 
 
-def _split(wrap_bytes: bytes) -> tuple[bool, bytes, bytes]:
-    """Return whether a wrap is a first message, what precedes the ratchet's message, and that message."""
+def _split(wrap_bytes: bytes) -> tuple[bytes, bytes, bytes]:
+    """Return the id of a wrap's session, what precedes the ratchet's message, and that message."""
     sort = wrap_bytes[:1]
     if sort not in {_FOLLOWING, _FIRST}:
         raise Tampered("This wrap is of an unknown version or sort; refuse it.")
@@ -160,7 +168,8 @@ def _split(wrap_bytes: bytes) -> tuple[bool, bytes, bytes]:
     prefix_bytes = 1 + (HEADER_BYTES if is_first else ID_BYTES)
     if len(wrap_bytes) < prefix_bytes:
         raise Tampered("This wrap is too short; refuse it.")
-    return is_first, wrap_bytes[:prefix_bytes], wrap_bytes[prefix_bytes:]
+    prefix = wrap_bytes[:prefix_bytes]
+    return _session_id(prefix[1:]) if is_first else prefix[1:], prefix, wrap_bytes[prefix_bytes:]
 
 
 def _session_id(header: bytes) -> bytes:

@@ -183,11 +183,15 @@ class Device:
             for devices in made.bundles.values():
                 bundles = (bundles or {}) | {device: self.post.claim(device) for device in devices}
 
-    def flush(self) -> None:
-        """Send everything that is queued, in order, and take the answers in."""
-        while rows := self.database.run_sync(outbox.heads):
+    def again(self, row: outbox.Queued) -> Send:
+        """Return what is posted for a row that was posted before."""
+        return self.database.run_sync(outgoing.again, self.own, row)
+
+    def flush(self, *, but: Cid | None = None) -> None:
+        """Send everything that is queued, in order, and take the answers in; `but` is refused for now."""
+        while rows := [row for row in self.database.run_sync(outbox.heads) if row.cid != but]:
             for row in rows:
-                frame = row.frame or self.encrypt(row)
+                frame = self.encrypt(row) if row.frame is None else self.again(row)
                 answer = self.post.accept(self, row.peer, frame)
                 if isinstance(answer, Error):
                     for user in (row.peer, self.own.user):

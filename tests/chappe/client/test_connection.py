@@ -17,16 +17,18 @@ from chappe.client import (
     DeliveryState,
     EventStream,
     IdentityChanged,
+    MessageReceived,
     Offline,
     Refused,
     SendFailed,
     ServerSuspected,
+    answers,
     outgoing,
 )
 from chappe.client.store import outbox
 from chappe.protocol.calls import DeviceList, Nothing
 from chappe.protocol.codes import CloseCode, ErrorCode
-from chappe.protocol.frames import Call, Error, Event, Frame, GoAway, Hello, Ping, Send
+from chappe.protocol.frames import Ack, Call, Error, Event, Frame, GoAway, Hello, Ping, Send, Sent
 from supervisors import GaveUp
 
 from .hand_server import Answer, HandServer
@@ -171,6 +173,36 @@ async def test_a_refusal_for_now_is_tried_again_and_not_overtaken(stage: Stage) 
         with trio.fail_after(20):
             await client.wait(sent[1].cid, DeliveryState.SENT)
     assert [frame.cid for frame in stage.server.sends] == [sent[0].cid] * 3 + [sent[1].cid]
+
+
+async def test_what_is_tried_again_after_the_peer_has_spoken_is_wrapped_anew(stage: Stage) -> None:
+    server, bob = stage.server, stage.bob
+
+    def answer(frame: Frame) -> Sequence[Frame] | None:
+        if not isinstance(frame, Send) or len(server.sends) != 2:
+            return None
+        first, _ = server.sends
+        [sender] = server.post.devices(server.user)
+        place = (first.conv, first.kind, server.user, sender, first.cid)
+        bob.learn(server.user)
+        bob.take([Event(1, server.post.ids.next(), *place, first.wraps[bob.own.device], first.body)])
+        bob.database.run_sync(outgoing.write, bob.own, server.user, "hello yourself", None)
+        [row] = bob.database.run_sync(outbox.heads)
+        said = bob.encrypt(row)
+        place = (said.conv, said.kind, bob.own.user, bob.own.device, said.cid)
+        event = Event(1, server.post.ids.next(), *place, said.wraps[sender], said.body)
+        return [event, Error(ErrorCode.RATE_LIMITED, "Later.", cid=frame.cid, retry_after_ms=50)]
+
+    server.answer = answer
+    async with stage.client as client:
+        for text in ("hello", "how are you?"):
+            message = await client.send(bob.own.user, text)
+            with trio.fail_after(20):
+                await client.wait(message.cid, DeliveryState.SENT)
+    _, refused, again = server.sends
+    assert (refused.cid, refused.body) == (again.cid, again.body)
+    assert refused.wraps.keys() == again.wraps.keys()
+    assert refused.wraps != again.wraps
 
 
 async def test_a_final_refusal_is_told(stage: Stage) -> None:
@@ -368,6 +400,42 @@ async def test_a_message_of_a_stranger_waits_for_the_list_of_devices(
         [message] = await client.history(written.conv)
     assert refused
     assert message.text == ("hello" if answered is ErrorCode.STORE_UNAVAILABLE else None)
+
+
+@pytest.mark.parametrize("comes", [True, False])
+async def test_an_answer_that_comes_first_waits_for_its_question(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, *, comes: bool
+) -> None:
+    server, bob = stage.server, stage.bob
+    ids = [server.post.ids.next() for _ in range(2)]
+    events = []
+    for number, (text, question) in enumerate((("Tea?", None), ("Or milk?", ids[0]))):
+        bob.database.run_sync(outgoing.write, bob.own, server.user, text, question)
+        row = bob.database.run_sync(outbox.heads)[0]
+        frame = bob.encrypt(row)
+        [wrap] = frame.wraps.values()
+        place = (ids[number], frame.conv, frame.kind, bob.own.user, bob.own.device, frame.cid)
+        events.append(Event(2 - number, *place, wrap, frame.body))
+        bob.take([Sent(frame.cid, ids[number])])
+    monkeypatch.setattr(answers, "PATIENCE_S", 20.0 if comes else 0.05)
+
+    def answer(frame: Frame) -> Sequence[Frame] | None:
+        if isinstance(frame, Hello):
+            return [*server._usual(frame), events[1]]
+        return [events[0]] if comes and isinstance(frame, Ack) and frame.n == 1 else None
+
+    server.answer = answer
+    async with stage.client as client, client.events() as stream:
+        shown = []
+        with trio.fail_after(20):
+            async for event in stream:
+                if isinstance(event, MessageReceived):
+                    shown.append(event.message.text)
+                    if "Or milk?" in shown:
+                        break
+        conv = client.conversation(bob.own.user)
+        assert [message.text for message in await client.history(conv)] == shown
+    assert shown == (["Tea?", "Or milk?"] if comes else ["Or milk?"])
 
 
 async def test_a_bug_is_restarted_and_at_last_comes_out(

@@ -15,6 +15,7 @@ from chappe.client.events import MessageChanged, MessageReceived, Undecryptable
 from chappe.client.store import messages, outbox, profile
 from chappe.client.store.database import FILE
 from chappe.client.values import DeliveryState
+from chappe.crypto.ratchet import MAX_OLD_CHAINS
 from chappe.protocol.codes import ErrorCode
 from chappe.protocol.frames import Drained, Error, Receipt
 
@@ -68,8 +69,32 @@ def test_a_resend_is_the_same_frame(alice: Device, bob: Device) -> None:
     [row] = alice.database.run_sync(outbox.heads)
     first = alice.encrypt(row)
     alice.restart()
-    [again] = alice.database.run_sync(outbox.heads)
-    assert again.frame == first
+    [row] = alice.database.run_sync(outbox.heads)
+    assert alice.again(row) == row.frame == first
+
+
+def test_what_was_refused_while_others_went_on_can_be_read(
+    alice: Device, bob: Device, tmp_path: Path
+) -> None:
+    tablet = Device.linked(alice, tmp_path / "tablet")
+    alice.learn(alice.own.user)
+    waits = alice.write(bob, "waits")
+    [row] = alice.database.run_sync(outbox.heads)
+    first = alice.encrypt(row)
+    assert first.wraps.keys() == {bob.own.device, tablet.own.device}
+    for number in range(MAX_OLD_CHAINS + 2):
+        for one, other in ((alice, tablet), (tablet, alice)):
+            one.write(alice, f"a note, {number}")
+            one.flush(but=waits.cid)
+            other.fetch()
+    alice.flush()
+    for device in (bob, tablet):
+        device.fetch()
+    assert tablet.texts(bob) == bob.texts(alice) == ["waits"]
+    assert not any(isinstance(event, Undecryptable) for event in tablet.events)
+    [of_bob] = [event.wrap for event in bob.post.inboxes[bob.own.device]]
+    assert of_bob == first.wraps[bob.own.device]  # nothing was said there meanwhile
+    tablet.close()
 
 
 def test_a_new_device_of_the_peer_gets_it_and_the_body_stays(

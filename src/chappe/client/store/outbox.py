@@ -1,8 +1,8 @@
 """What the server has not accepted yet, in the order in which it was written.
 
 A row is born with its content; encrypting it adds body key and frame, and stores the ratchets in the same step. From
-then on the body of this cid never changes: a resend is the same bytes, and only the wraps are replaced when the
-server says that the devices were wrong, because then it stored nothing.
+then on the body of this cid never changes. Wraps are replaced when the server says that the devices were wrong, and
+on a resend when they have become too old to be read.
 """
 
 from __future__ import annotations
