@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,7 +34,10 @@ def services(
         fleet.up(NAMES)
         yield fleet
         return
-    journal = Journal.begin(folder / ("services-on-hosts" if has_hosts else "services"), tell)
+    folder.mkdir(parents=True, exist_ok=True)
+    # Of this command alone: a journal that others wrote before would say that they run these.
+    notes = Path(tempfile.mkdtemp(prefix="services-", dir=folder))
+    journal = Journal.begin(notes, tell)
     try:
         hosts = _made(journal) if has_hosts else None
         own = Path(tempfile.mkdtemp(prefix=f"chappe-chaos-{os.geteuid()}-", dir=PLACE))
@@ -46,6 +50,8 @@ def services(
         tell("stopping the services")
         for failed in journal.roll_back():
             tell(failed)
+        if not journal.open:
+            shutil.rmtree(notes)
 
 
 def _made(journal: Journal) -> Mapping[str, str]:

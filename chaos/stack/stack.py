@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -133,8 +132,9 @@ class Stack:
     def _prepare(self) -> None:
         with psycopg.connect(self.administration, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {self.name}".encode())
-        chappe = Path(sys.executable).with_name("chappe")
-        subprocess.run([chappe, "migrate", "--config", self.nodes[0].config], check=True, capture_output=True)
+        command = [CHAPPE, "migrate", "--config", str(self.nodes[0].config)]
+        migration = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert migration.returncode == 0, f"chappe migrate failed:\n{migration.stderr}"
 
     def _balance(self) -> None:
         self.balancer.check()

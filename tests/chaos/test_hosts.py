@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from chaos.faults.hosts import cut_from_peers, cut_off, lossy, thin
-from chaos.journal import Journal
+from chaos.journal import Journal, left_open
 from chaos.lab import Lab, Site
 from chaos.services import services as lend_services
 from chaos.stack import disk, hosts
@@ -186,7 +186,7 @@ async def test_cassandras_on_hosts_are_split_for_real_and_leave_nothing(tmp_path
     except Unavailable as lacking:
         leave_out(str(lacking))
     all_gone(hosts.switch_of(host))
-    assert Journal.load(tmp_path / "services-on-hosts" / "journal.jsonl").open == []
+    assert left_open(tmp_path) == []
 
 
 def test_without_root_or_a_program_there_are_no_hosts(monkeypatch: pytest.MonkeyPatch) -> None:

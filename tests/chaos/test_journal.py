@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from chaos import services
 from chaos.cli import app
 from chaos.journal import Journal, left_open
 from chaos.undo import MARK, EndProcesses, EndServer, Room, Thaw, Unmount
@@ -146,6 +147,17 @@ def test_the_next_command_undoes_what_a_killed_runner_left(tmp_path: Path) -> No
     assert done.exit_code == 0, done.output
     assert not Identity.of(orphan)
     assert left_open(tmp_path) == []
+
+
+def test_services_are_in_a_journal_of_their_command_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(services, "NAMES", ())
+    with services.services(None, tmp_path, str), services.services(None, tmp_path, str):
+        journals = [Journal.load(path) for path in tmp_path.glob("services-*/journal.jsonl")]
+        assert [len(journal.open) for journal in journals] == [1, 1]
+        assert left_open(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_journal_whose_runner_lives_is_its_own_business(tmp_path: Path) -> None:
