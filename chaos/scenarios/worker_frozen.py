@@ -15,7 +15,7 @@ async def fault(lab: Lab) -> None:
         await lab.linger(18.0, 20)
 
 
-# Less, and a worker that takes its time to start on a busy machine is killed for it.
+# A busy machine may keep a healthy worker silent for some seconds, too.
 SILENT_S = 10
 
 

@@ -222,7 +222,7 @@ class LimitSettings(_Section):
 class Timing(_Section):
     """Seconds. `write_deadline_s` and `skew_s` are W and S of the completeness rule (docs/architecture.md). A node that
     stops gives its clients `drain_s` to leave, and everything else `stop_s` after that; then it cancels what is left. A
-    worker process that is silent for `worker_silent_s` is killed.
+    worker process that falls silent for `worker_silent_s` is killed.
     """
 
     hello_s: PositiveFloat = 10.0
@@ -246,7 +246,7 @@ class Timing(_Section):
     stop_s: PositiveFloat = 15.0
     """and everything else so long to end after that."""
     worker_silent_s: float = Field(default=30.0, ge=5.0)
-    """A worker process that is silent for so long is killed and started again."""
+    """A worker process that falls silent for so long is killed and started again. To start it has two minutes."""
 
     @property
     def late_ms(self) -> int:

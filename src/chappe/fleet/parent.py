@@ -46,7 +46,7 @@ MOST_FAILURES = 10
 """In a row, of one worker. With the backoff that is half a minute of trying; the others serve meanwhile."""
 
 START_WITHIN_S = 120.0
-"""For a worker to be ready. One that hangs falls silent long before; one that waits for a store beats meanwhile."""
+"""For a worker to be ready: on a busy machine the imports alone may take longer than it may be silent later."""
 
 LAST_CALL_S = 2.0
 """For a worker, beyond its own drain and stop, to close its stores and be gone."""

@@ -7,6 +7,7 @@ is a command that speaks the link's protocol; what a node is, this file does not
 
 from __future__ import annotations
 
+import math
 import signal
 import socket
 from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ class WorkerEnded(ChappeError):
 @dataclass(frozen=True, slots=True)
 class Job:
     """What a worker runs: a command, to which the worker's name is appended, its environment, and one line that may be
-    secret. `silent_s` is how long it may say nothing.
+    secret. `silent_s` is how long it may say nothing once it has begun to.
     """
 
     command: Sequence[str]
@@ -90,15 +91,17 @@ class Worker:
     ) -> None:
         """Raises: `WorkerEnded`, in the end."""
         who, rest = f"{self.name} (pid {process.pid})", b""
+        patience_s = math.inf  # how long it takes to begin is for the child's time to start
         try:
             await link.send_all(self._job.order + b"\n")
             while True:
-                with trio.move_on_after(self._job.silent_s) as patience:
+                with trio.move_on_after(patience_s) as patience:
                     data = await link.receive_some()
                 if patience.cancelled_caught:
                     raise WorkerEnded(f"{who} was silent for {self._job.silent_s:g} s and is killed.")
                 if not data:
                     break
+                patience_s = self._job.silent_s
                 *lines, rest = (rest + data).split(b"\n")
                 for line in lines:
                     if line.startswith(READY):

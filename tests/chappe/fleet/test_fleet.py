@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import trio
 
 from chappe.cli.exits import ExitCode
 from chappe.cli.picture import TreeNode
+from chappe.fleet.worker import Job, Ready, Worker, WorkerEnded
 
 from .fleets import PATIENCE_S, fleet, is_alive, until_gone
 
@@ -51,6 +53,17 @@ async def test_a_frozen_worker_is_replaced(tmp_path: Path) -> None:
         await running.ready(2)
         assert "was silent for 12 s" in running.logged
         assert (await running.crew(2))["worker-1"] == before["worker-1"]
+
+
+async def test_the_time_to_begin_is_no_silence() -> None:
+    speaks_late = "import socket, time; time.sleep(1); socket.socket(fileno=0).sendall(b'ready 4242\\n')"
+    job = Job([sys.executable, "-c", speaks_late], dict(os.environ), b"", silent_s=0.01)
+    worker = Worker("worker-1", job)
+    started: list[Ready] = []
+    with pytest.RaisesGroup(WorkerEnded, flatten_subgroups=True):
+        async with trio.open_nursery() as nursery:
+            started.append(await nursery.start(worker.run))
+    assert [ready.http_port for ready in started] == [4242]
 
 
 async def test_the_end_of_the_parent_is_that_of_its_workers(tmp_path: Path) -> None:
