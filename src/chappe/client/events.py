@@ -23,7 +23,9 @@ QUEUE_EVENTS: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class MessageReceived:
-    """A message is stored: somebody's, or one sent from another own device."""
+    """A message is stored: somebody's, or one sent from another own device. An answer is told after its question,
+    unless that does not come within seconds.
+    """
 
     message: Message
 
