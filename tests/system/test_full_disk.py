@@ -44,6 +44,7 @@ async def test_nothing_is_acknowledged_while_the_disk_is_full(tmp_path: Path) ->
 
 
 @pytest.mark.system
+@pytest.mark.slow
 async def test_a_disk_that_fills_up_in_the_middle_of_traffic_loses_nothing(tmp_path: Path, seed: int) -> None:
     async with serving(tmp_path / "server") as server:
         async with crowd(server, tmp_path, {"alice": 2, "bob": 1}, Habits(seed, per_s=3.0)) as people:

@@ -12,6 +12,7 @@ from chaos.stack.node import CONFIG, serving, until
 
 
 @pytest.mark.system
+@pytest.mark.slow
 async def test_a_device_that_stops_reading_loses_its_own_connection_only(tmp_path: Path, seed: int) -> None:
     config = CONFIG.replace("[timing]", "[timing]\nheartbeat_s = 2\nanswer_s = 2\nstall_s = 3")
     devices = {"alice": 1, "bob": 1, "carol": 1}
