@@ -38,8 +38,9 @@ def test_time_is_booked_where_it_was_spent(tmp_path: Path) -> None:
     profile = json.loads(output.read_text())
     below = {name: seconds for name, _path, seconds in profile["below"]}
     own = {name: seconds for name, _path, seconds in profile["own"]}
-    assert 0.7 <= profile["total_s"] <= 0.9
-    assert 0.5 <= below["dear"] <= 0.7
-    assert 0.1 <= below["cheap"] <= 0.3
+    # Shares, and the sum within wide bounds: a machine that is busy with others loses ticks, all functions alike.
+    assert 0.4 <= profile["total_s"] <= 1.0
+    assert 0.65 <= below["dear"] / profile["total_s"] <= 0.85
+    assert 0.15 <= below["cheap"] / profile["total_s"] <= 0.35
     assert "unseen" not in below
     assert max(own, key=own.__getitem__) == "burn"
