@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import secrets
 import subprocess
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,9 @@ from deploy.services import Fleet
 
 from .balancer import Balancer
 from .node import CHAPPE, CONFIG, READY_S, Node, printed_code, with_settings
+
+AGREED_S = 180.0
+"""How long to do as `chappe migrate` says, once more, until Cassandras of which one was frozen agree on the schema."""
 
 SETTINGS = """
 drain_s = 5.0
@@ -133,7 +137,11 @@ class Stack:
         with psycopg.connect(self.administration, autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {self.name}".encode())
         command = [CHAPPE, "migrate", "--config", str(self.nodes[0].config)]
-        migration = subprocess.run(command, check=False, capture_output=True, text=True)
+        deadline = time.monotonic() + AGREED_S
+        while True:
+            migration = subprocess.run(command, check=False, capture_output=True, text=True)
+            if "run this again" not in migration.stderr or time.monotonic() > deadline:
+                break
         assert migration.returncode == 0, f"chappe migrate failed:\n{migration.stderr}"
 
     def _balance(self) -> None:
