@@ -92,11 +92,11 @@ def encrypt(tx: Tx, own: Own, row: Queued, bundles: Mapping[DeviceId, Bundle] | 
                 claim[user] = (*claim.get(user, ()), device)
         if claim:
             return Needs(bundles=claim)
+    ad = binding(context, body)
     for device in unwrapped:
         pair = _session(tx, own, targets[device], device, (bundles or {}).get(device))
         if pair is not None:
-            pair, wraps[device] = sessions.wrap(pair, key, binding(context, body), tx.random)
-            people.put_session(tx, targets[device].user, device, pair)
+            wraps[device] = _wrap(tx, device, pair, key, ad)
     frame = Send(row.cid, row.conv, row.kind, body, wraps)
     outbox.encrypted(tx, row, key, frame)
     return frame
@@ -110,18 +110,24 @@ def again(tx: Tx, own: Own, row: Queued) -> Send:
     """
     assert row.frame is not None
     assert row.key is not None
-    context = Context(row.conv, own.user, own.device, row.cid, row.kind)
     wraps = _latest(tx, row.frame)
     if len(wraps) == len(row.frame.wraps):
         return row.frame
+    context = Context(row.conv, own.user, own.device, row.cid, row.kind)
+    ad = binding(context, row.frame.body)
     for device in row.frame.wraps.keys() - wraps.keys():
         pair = people.get_session(tx, device)
         assert pair is not None, "else its wrap would have been kept"
-        pair, wraps[device] = sessions.wrap(pair, row.key, binding(context, row.frame.body), tx.random)
-        people.put_session(tx, pair.peer.user, device, pair)
+        wraps[device] = _wrap(tx, device, pair, row.key, ad)
     frame = replace(row.frame, wraps=wraps)
     outbox.encrypted(tx, row, row.key, frame)
     return frame
+
+
+def _wrap(tx: Tx, device: DeviceId, pair: PairSessions, key: bytes, ad: bytes) -> bytes:
+    pair, wrap = sessions.wrap(pair, key, ad, tx.random)
+    people.put_session(tx, pair.peer.user, device, pair)
+    return wrap
 
 
 def _latest(tx: Tx, frame: Send) -> dict[DeviceId, bytes]:

@@ -156,10 +156,9 @@ class Sender:
         if row.cid in self._misfits:
             for user in {row.peer, self._own.user}:
                 await self._directory.refresh(link, user)
-        elif row.frame is not None and row.cid in self._fresh:
-            return row.frame
         elif row.frame is not None:
-            return await self._database.run(outgoing.again, self._own, row)
+            is_first_time = row.cid in self._fresh
+            return row.frame if is_first_time else await self._database.run(outgoing.again, self._own, row)
         return await self._encrypt(link, row)
 
     async def _encrypt(self, link: Link, row: Queued) -> Send:
